@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * scheduler - sequences in, tokens out: continuous batching over paged KV blocks.
+ *
+ * scheduler_start makes the engine thread, which plans a step, lets the engine compute it, and
+ * hands the outputs over. The caller's thread (the loop, or a test) only submits, cancels and
+ * takes what is ready; nothing here waits for a step. One caller thread at a time.
+ *
+ * Ids cross the threads; pointers only when the object moves: submit takes the request,
+ * take_ready gives the outputs away.
+ */
+#ifndef KVASIR_SCHEDULER_H
+#define KVASIR_SCHEDULER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kvasir/arena.h"
+#include "kvasir/batch.h"
+#include "kvasir/error.h"
+#include "kvasir/sampling.h"
+#include "kvasir/types.h"
+
+struct scheduler;
+
+enum scheduler_policy { POLICY_FCFS, POLICY_PRIORITY };
+
+struct scheduler_options {
+    /* The engine: engine_step with its engine, or a fake. Called on the engine thread only. */
+    int (*step)(void *engine, const struct batch *batch, struct step_result *ret_result);
+    void *engine;
+    uint64_t (*rope_class)(const void *engine, uint32_t length); /* NULL: always 0 */
+    uint32_t n_vocab;
+
+    uint32_t block_size;
+    uint32_t n_blocks;
+    uint32_t max_model_len;
+    uint32_t max_num_seqs; /* >= 1 */
+    uint32_t
+        max_num_batched_tokens; /* >= 1; below max_num_seqs it limits the sequences of a step */
+    uint32_t prefill_chunk;     /* most prompt tokens of one sequence in a step; 0: no limit */
+    bool prefix_caching;
+    enum scheduler_policy policy;
+    uint64_t hash_key[2]; /* secret of this process for the prefix hashes */
+
+    uint32_t max_queued_requests; /* waiting ones; 0: no limit. Beyond: submit gives -EAGAIN */
+    uint64_t max_queued_tokens;   /* prompt tokens waiting; 0: no limit */
+
+    bool check_invariants; /* run the full check after every step (tests, debug builds) */
+
+    /* Called on the engine thread when outputs became ready; must only signal. May be NULL. */
+    void (*notify)(void *ctx);
+    void *notify_ctx;
+};
+
+/*
+ * One sequence to generate. Everything it points to lives in its arena, which moves with it.
+ * Made by scheduler_request_create; submit takes it (also when it fails).
+ */
+struct scheduler_request {
+    struct arena arena; /* owns this struct and all below */
+    const token_id *prompt;
+    uint32_t n_prompt; /* >= 1 */
+    struct sampling_params sampling;
+    uint32_t max_tokens;      /* >= 1, tokens to generate; 0: score the prompt only (echo, eval) */
+    const token_id *stop_ids; /* the end tokens of the model and of the request */
+    uint32_t n_stop_ids;
+    int32_t priority;    /* lower goes first (POLICY_PRIORITY) */
+    uint64_t cache_salt; /* tenant, adapter and salt, already hashed: blocks are shared only
+                            between equal salts */
+    bool score_prompt;   /* prompt_logprobs: a score for every prompt token but the first; such a
+                            request does not read the prefix cache */
+    float *prompt_logits_out; /* NULL, or [n_prompt, n_vocab] f32 to fill (eval); the caller's,
+                                 valid until the final output was taken */
+    uint64_t arrival_us;      /* monotonic, before tokenising */
+};
+
+enum finish_reason {
+    FINISH_NONE, /* still running */
+    FINISH_STOP,
+    FINISH_LENGTH,
+    FINISH_CANCELLED,
+    FINISH_ERROR,
+};
+
+/* One event of one sequence. Lives in its scheduler_output. */
+struct scheduler_event {
+    seq_id id;
+    token_id token; /* TOKEN_NONE: no new token (prompt scores only, or an end without one) */
+    enum finish_reason finish;
+    token_id stop_token; /* with FINISH_STOP by an id: that id; else TOKEN_NONE */
+    float logprob;       /* valid if asked for */
+    uint32_t rank;
+    uint32_t n_top;
+    const struct token_logprob *top; /* n_top, best first */
+
+    /* Scores of the prompt tokens of this step's chunk: rows [first_score, +n_scores) of the
+     * prompt; the score of row i is that of prompt token i + 1. */
+    const struct row_output *scores;
+    uint32_t first_score;
+    uint32_t n_scores;
+
+    uint32_t n_cached_tokens; /* prompt tokens that came from the prefix cache */
+    uint32_t n_preemptions;
+    uint64_t scheduled_us; /* first admitted to a step */
+    uint64_t produced_us;  /* end of the step that gave this event */
+    const char *error;     /* with FINISH_ERROR: one sentence */
+};
+
+/* The events of one step. Free with scheduler_output_free, on the taking thread. */
+struct scheduler_output {
+    struct scheduler_output *next; /* older first */
+    struct scheduler_event *events;
+    uint32_t n_events;
+    /* private */
+    struct arena arena;
+};
+
+/* A snapshot for /metrics and for people. Counters only grow; gauges are of the last step. */
+struct scheduler_stats {
+    uint32_t n_running, n_waiting;
+    uint64_t waiting_tokens;
+    uint32_t blocks_total, blocks_free, blocks_cached; /* free: never hashed or forgotten; cached:
+                                                          evictable, still findable */
+    uint64_t steps, preemptions, stalls;
+    uint64_t prompt_tokens_computed, prompt_tokens_cached, generated_tokens;
+    uint64_t prefix_queries, prefix_hits;                   /* in tokens, as vLLM counts */
+    uint64_t step_tokens;                                   /* sum of batch sizes */
+    uint64_t schedule_ns, forward_ns, sample_ns, output_ns; /* sums over all steps */
+    uint64_t last_step_end_us;                              /* 0: none yet */
+    bool stepping;                                          /* a step is being computed */
+};
+
+/* Starts the engine thread. -ENOMEM, -EINVAL (param names the option), -EAGAIN (no thread). */
+int scheduler_start(const struct scheduler_options *options, struct scheduler **ret_scheduler,
+                    struct error *reterr) KV_MUST_CHECK;
+
+/* Cancels what is left, ends the thread, frees everything. NULL is fine. */
+void scheduler_stop(struct scheduler *scheduler);
+
+/* An empty request whose arena is limited to max_bytes, with room for n_prompt ids copied in. */
+struct scheduler_request *scheduler_request_create(const token_id *prompt, uint32_t n_prompt,
+                                                   size_t max_bytes);
+void scheduler_request_free(struct scheduler_request *request);
+
+/*
+ * Takes the request in every case; on success gives its id. -EINVAL: it can never fit (message
+ * with both numbers: prompt against max_model_len or against the KV pool); -EAGAIN: the queue is
+ * full; -ESHUTDOWN: stopping; -ENOMEM.
+ */
+int scheduler_submit(struct scheduler *scheduler, struct scheduler_request *request, seq_id *ret_id,
+                     struct error *reterr) KV_MUST_CHECK;
+
+/* Ends a sequence in any phase; unknown or finished ids are ignored. Its blocks are free before
+ * the next step; it still gives one final event (FINISH_CANCELLED). */
+void scheduler_cancel(struct scheduler *scheduler, seq_id id);
+
+/* The outputs of all steps since the last call, oldest first; NULL if none. Never waits. */
+struct scheduler_output *scheduler_take_ready(struct scheduler *scheduler);
+void scheduler_output_free(struct scheduler_output *output); /* one, not the chain */
+
+void scheduler_stats(const struct scheduler *scheduler, struct scheduler_stats *ret_stats);
+
+#endif
