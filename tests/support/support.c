@@ -7,13 +7,12 @@
 
 #include "kvasir/mem.h"
 
-static const char *join(const char *root, const char *relative) {
+static const char *join(const char *root, const char *folder, const char *relative) {
     static char paths[4][4096];
     static unsigned next;
     char *path = paths[next++ % 4];
 
-    (void)snprintf(path, sizeof paths[0], "%s/%s", root,
-                   relative); /* short paths by construction */
+    (void)snprintf(path, sizeof paths[0], "%s%s/%s", root, folder, relative); /* short paths */
     return path;
 }
 
@@ -23,13 +22,13 @@ static const char *source_root(void) {
 }
 
 const char *test_path(const char *relative) {
-    return join(source_root(), relative);
+    return join(source_root(), "", relative);
 }
 
 const char *test_shared_path(const char *relative) {
     const char *shared = getenv("KVASIR_SHARED");
     const char *path =
-        shared ? join(shared, relative) : join(join(source_root(), "../shared"), relative);
+        shared ? join(shared, "", relative) : join(source_root(), "/../shared", relative);
     if (access(path, R_OK) != 0) {
         (void)fprintf(stderr, "SKIPPED: %s is not there (set KVASIR_SHARED)\n", path);
         skip();
