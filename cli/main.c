@@ -4,59 +4,55 @@
 #include <string.h>
 
 #include "cli.h"
+#include "command_options.h"
 
-/* A command gets the arguments from its own name on and returns the exit status. */
-struct command {
-    const char *name;
-    const char *summary;
-    int (*run)(int argc, char **argv);
+const struct command cli_commands[] = {
+    {"help", "say what a command does", cmd_help, &help_option_table},
 };
+const size_t cli_n_commands = sizeof cli_commands / sizeof cli_commands[0];
 
-static int cmd_help(int argc, char **argv);
+enum { MAX_COMMANDS = 32 };
 
-static const struct command commands[] = {
-    {"help", "say what a command does: kvasir help COMMAND", cmd_help},
-};
+static int refuse_command(const char *name) {
+    const char *names[MAX_COMMANDS];
+    INVARIANT(cli_n_commands <= MAX_COMMANDS);
+    for (size_t i = 0; i < cli_n_commands; i++)
+        names[i] = cli_commands[i].name;
 
-enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
-
-static void print_usage(FILE *out) {
-    (void)fputs("usage: kvasir COMMAND [arguments]\n\ncommands:\n", out);
-    for (size_t i = 0; i < N_COMMANDS; i++)
-        (void)fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
-    (void)fputs("\nkvasir COMMAND --help says more; kvasir --version names this build.\n", out);
-}
-
-static int cmd_help(int argc, char **argv) {
-    print_usage(stdout);
-    return CLI_DONE;
+    const char *closest = options_closest(name, names, cli_n_commands);
+    (void)fprintf(stderr, "kvasir: unknown command %.80s", name); /* nowhere else to say it */
+    if (closest)
+        (void)fprintf(stderr, "; did you mean %s?", closest);
+    (void)fputs("\nkvasir help lists the commands.\n", stderr);
+    return CLI_USAGE;
 }
 
 static int run(int argc, char **argv) {
+    const char *name = argc < 2 ? "" : argv[1];
     if (argc < 2) {
-        print_usage(stderr);
+        (void)fputs("kvasir: expected a command; kvasir help lists them\n", stderr);
         return CLI_USAGE;
     }
-    const char *name = argv[1];
-    if (strcmp(name, "--version") == 0 || strcmp(name, "version") == 0) {
+    if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0) {
         version_print();
         return CLI_DONE;
     }
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
-        name = "help";
+        return cmd_help(1, argv);
 
-    for (size_t i = 0; i < N_COMMANDS; i++) {
-        if (strcmp(name, commands[i].name) == 0)
-            return commands[i].run(argc - 1, argv + 1);
+    for (size_t i = 0; i < cli_n_commands; i++) {
+        if (strcmp(name, cli_commands[i].name) == 0)
+            return cli_commands[i].run(argc - 1, argv + 1);
     }
-    (void)fprintf(stderr, "kvasir: there is no command '%s'; kvasir help lists them\n", name);
-    return CLI_USAGE;
+    return refuse_command(name);
 }
 
 int main(int argc, char **argv) {
     const int status = run(argc, argv);
 
-    if (fflush(stdout) != 0 && status == CLI_DONE) {
+    /* A full disk or a closed pipe shows up here: a result that was not written is a failure. */
+    const bool lost = ferror(stdout) || fflush(stdout) != 0;
+    if (lost && status == CLI_DONE) {
         (void)fputs("kvasir: standard output could not be written\n", stderr);
         return CLI_FAILED;
     }
