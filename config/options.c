@@ -204,7 +204,11 @@ static int take_option(const struct reading *reading, struct arguments *argument
 
     if (len > 3 && memcmp(name, "no-", 3) == 0)
         row = option_find(reading->table, name + 3, len - 3);
-    if (row && row->type == OPTION_BOOL)
+    if (row && row->type != OPTION_BOOL)
+        return error_set_param(reterr, -EINVAL, row->name,
+                               "--no-%s: expected --%s with a value, which is no switch", row->name,
+                               row->name);
+    if (row)
         return take_row(reading, row, /* negated= */ true, arguments, reterr);
 
     char bare[ENV_NAME_MAX];
