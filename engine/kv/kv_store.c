@@ -41,8 +41,7 @@ int kv_store_init(struct kv_store *store, const struct kv_shape *shape, const st
         .convert = ops->kv[shape->format],
         .element_bytes = format_bytes[shape->format],
     };
-    store->head_bytes =
-        (size_t)2 * shape->block_size * shape->head_dim * store->element_bytes;
+    store->head_bytes = (size_t)2 * shape->block_size * shape->head_dim * store->element_bytes;
 
     if (!size_mul(store->head_bytes, shape->n_kv_heads, &store->layer_bytes) ||
         !size_mul(store->layer_bytes, shape->n_blocks, &store->layer_bytes) ||

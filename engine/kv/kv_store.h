@@ -42,7 +42,7 @@ struct kv_store {
     /* private */
     struct kv_convert convert;
     size_t element_bytes;
-    size_t head_bytes;  /* keys and values of one head in one block */
+    size_t head_bytes; /* keys and values of one head in one block */
     size_t layer_bytes;
     size_t n_bytes;
     unsigned char *data; /* mem_map'ed; pages are taken when first written */
@@ -58,8 +58,7 @@ void kv_store_fini(struct kv_store *store);
 
 /* Stores k and v [head_dim] of one position. */
 void kv_store_write(const struct kv_store *store, uint32_t layer, uint32_t head,
-                    const uint32_t *block_table, uint32_t position, const float *k,
-                    const float *v);
+                    const uint32_t *block_table, uint32_t position, const float *k, const float *v);
 
 /*
  * Reads the tile of ATTENTION_TILE positions from first on (a multiple of it), of which the

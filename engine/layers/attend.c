@@ -288,9 +288,8 @@ static void attend_span(const struct workspace *w, uint32_t span) {
     for (uint32_t base = span_start; base < span_end; base += ATTENTION_TILE) {
         if (base + ATTENTION_TILE <= first)
             continue; /* before every row's window */
-        kv_store_read(&w->plan->forward->kv, w->plan->call->layer, w->head,
-                      tile->seq->block_table, base, min_u32(span_end - base, ATTENTION_TILE), w->k,
-                      w->v, w->part.width);
+        kv_store_read(&w->plan->forward->kv, w->plan->call->layer, w->head, tile->seq->block_table,
+                      base, min_u32(span_end - base, ATTENTION_TILE), w->k, w->v, w->part.width);
         attend_positions(w, base);
     }
 }

@@ -29,8 +29,8 @@ struct attend_tile {
     const struct batch_seq *seq;
     uint32_t first_row; /* of the batch */
     uint32_t n_tokens;
-    uint32_t position;     /* of its first token */
-    uint32_t first_span;   /* spans that it sees */
+    uint32_t position;   /* of its first token */
+    uint32_t first_span; /* spans that it sees */
     uint32_t n_spans;
     uint32_t partial_unit; /* where its partial results go; ATTEND_WHOLE: one worker does all */
 };
@@ -51,8 +51,7 @@ struct attend_call {
     size_t out_stride;
 };
 
-void attend_run(struct forward *forward, const struct panel *panel,
-                const struct attend_call *call);
+void attend_run(struct forward *forward, const struct panel *panel, const struct attend_call *call);
 
 /* Sizing: floats of a partial unit (one token in one span, all heads), units, worker scratch. */
 size_t attend_partial_floats(const struct hparams *hparams);

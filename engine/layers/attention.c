@@ -128,14 +128,15 @@ static void attention_run(struct forward *forward, const struct layer *layer,
     struct place_rows rows = {forward, layer, panel, stride};
     pool_for(forward->pool, (panel->n_rows + ROWS_PER_ITEM - 1) / ROWS_PER_ITEM, place_item, &rows);
 
-    attend_run(forward, panel, &(struct attend_call){
-                                   .layer = layer->index,
-                                   .sliding_window = layer->spec->sliding_window,
-                                   .q = q,
-                                   .q_stride = stride,
-                                   .out = mixed,
-                                   .out_stride = stride,
-                               });
+    attend_run(forward, panel,
+               &(struct attend_call){
+                   .layer = layer->index,
+                   .sliding_window = layer->spec->sliding_window,
+                   .q = q,
+                   .q_stride = stride,
+                   .out = mixed,
+                   .out_stride = stride,
+               });
 
     linear_run(forward->pool, &(struct linear_call){
                                   .linear = &attention->o,

@@ -25,8 +25,8 @@
 #include "layers/rope.h"
 
 enum {
-    PANEL_ROWS = 256, /* weights are read from memory once a panel: enough to hide that */
-    LOGIT_ROWS = 64,  /* rows of logits that exist at once */
+    PANEL_ROWS = 256,  /* weights are read from memory once a panel: enough to hide that */
+    LOGIT_ROWS = 64,   /* rows of logits that exist at once */
     ROWS_PER_ITEM = 4, /* rows that a worker takes at once where each is little work */
 };
 
@@ -44,7 +44,7 @@ struct panel {
 struct layer_kind {
     int (*pack)(struct layer *layer, struct packer *packer, const struct layer_weights *weights,
                 struct error *reterr);
-    void (*fini)(struct layer *layer); /* also a half-packed one */
+    void (*fini)(struct layer *layer);                      /* also a half-packed one */
     uint32_t (*work_floats)(const struct hparams *hparams); /* scratch for one row */
     /* x[rows of panel] += f(norm(x)) */
     void (*run)(struct forward *forward, const struct layer *layer, const struct panel *panel);
@@ -83,10 +83,10 @@ struct scratch {
     float *partials;           /* [partial_units, attend_partial_floats] */
     uint32_t partial_units;
 
-    float *logits;               /* [LOGIT_ROWS, n_vocab] */
-    struct head_row *head_rows;  /* [max_batch_tokens] */
-    struct row_output *outputs;  /* [max_batch_tokens] */
-    unsigned char *worker;       /* [n_threads, worker_bytes] */
+    float *logits;              /* [LOGIT_ROWS, n_vocab] */
+    struct head_row *head_rows; /* [max_batch_tokens] */
+    struct row_output *outputs; /* [max_batch_tokens] */
+    unsigned char *worker;      /* [n_threads, worker_bytes] */
     size_t worker_bytes;
 };
 

@@ -68,8 +68,7 @@ static void finish_row(void *ctx, uint32_t item, uint32_t worker) {
 
     if (seq->logits_out) {
         const uint32_t first = seq->rows == BATCH_ROWS_ALL ? 0 : seq->n_tokens - 1;
-        memcpy(seq->logits_out + (size_t)(row - first) * n_vocab, logits,
-               n_vocab * sizeof *logits);
+        memcpy(seq->logits_out + (size_t)(row - first) * n_vocab, logits, n_vocab * sizeof *logits);
     }
     if (head_row->output == HEAD_NO_OUTPUT)
         return;

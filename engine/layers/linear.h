@@ -25,8 +25,8 @@ enum {
 
 struct linear_part {
     struct matrix matrix;
-    uint32_t y_offset;   /* its first output in y */
-    uint32_t shares;     /* the first part with the same activation format; itself if none */
+    uint32_t y_offset; /* its first output in y */
+    uint32_t shares;   /* the first part with the same activation format; itself if none */
 };
 
 struct linear {

@@ -66,8 +66,7 @@ static int pack_bias(struct packer *packer, struct linear *linear,
     for (uint32_t i = 0; i < n_sources; i++) {
         const struct tensor *bias = sources[i].bias;
         if (has_bias(&sources[i]))
-            weight_type_info(bias->type)->dequantize(bias->data, linear->bias + at,
-                                                     n_values(bias));
+            weight_type_info(bias->type)->dequantize(bias->data, linear->bias + at, n_values(bias));
         at += sources[i].weight->shape[0];
     }
     return 0;

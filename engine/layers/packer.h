@@ -21,8 +21,8 @@ struct packer {
     struct matmul_choice choice;
     struct pool *pool; /* NULL: measure only; then nothing is allocated and nothing to fini */
 
-    uint64_t n_bytes;    /* so far */
-    uint64_t n_expected; /* in all, for progress; 0: not known */
+    uint64_t n_bytes;                                /* so far */
+    uint64_t n_expected;                             /* in all, for progress; 0: not known */
     void (*on_progress)(void *ctx, double fraction); /* may be NULL */
     void *progress_ctx;
 

@@ -59,8 +59,7 @@ static void divided_freqs(const struct rope_params *p, const float *divisors, do
         freqs[i] = base_freq(p, p->theta, i) / (double)divisors[i];
 }
 
-static void scaled_freqs(const struct rope_params *p, double theta, double divisor,
-                         double *freqs) {
+static void scaled_freqs(const struct rope_params *p, double theta, double divisor, double *freqs) {
     for (uint32_t i = 0; i < p->n_dims / 2; i++)
         freqs[i] = base_freq(p, theta, i) / divisor;
 }
@@ -181,7 +180,7 @@ void rope_angles(const struct rope *rope, uint32_t position, uint32_t length,
 void rope_rotate(const struct rope *rope, float *x, const float *cosines, const float *sines) {
     const uint32_t half = rope->params->n_dims / 2;
     const bool interleaved = rope->params->interleaved;
-    const uint32_t step = interleaved ? 2 : 1;  /* from one pair to the next */
+    const uint32_t step = interleaved ? 2 : 1;     /* from one pair to the next */
     const uint32_t apart = interleaved ? 1 : half; /* the two of a pair */
 
     for (uint32_t i = 0; i < half; i++) {
