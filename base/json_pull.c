@@ -97,7 +97,7 @@ struct json_str json_take_string(struct json_pull *p) {
         if (c == '\\') {
             escaped = true;
             p->pos++;
-            if (p->pos < p->len && !strchr("\"\\/bfnrtu", p->text[p->pos])) {
+            if (p->pos < p->len && !memchr("\"\\/bfnrtu", p->text[p->pos], 9)) {
                 json_fail(p, "unknown escape in a string");
                 return none;
             }
