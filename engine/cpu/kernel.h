@@ -23,6 +23,19 @@
 
 #include "cpu/pack.h"
 
+/*
+ * Tiles are written once with the number of rows as a constant argument: only fully unrolled do
+ * arrays of sums become registers. (No loop of these is long.)
+ */
+#define KERNEL_INLINE static inline __attribute__((always_inline))
+#if defined(__clang__)
+#define KERNEL_PRAGMA(x) _Pragma(#x)
+#define KERNEL_UNROLL(n) KERNEL_PRAGMA(unroll)
+#else
+#define KERNEL_PRAGMA(x) _Pragma(#x)
+#define KERNEL_UNROLL(n) KERNEL_PRAGMA(GCC unroll n)
+#endif
+
 enum {
     INT8_CHUNK = 512,   /* n_in per pass of the int8 tiles: codes of a pair are 16 KiB, in L1 */
     FLOAT_CHUNK = 256,  /* n_in per pass of the float tiles; also the length of a partial sum */
@@ -32,13 +45,14 @@ enum {
 
 /*
  * Rows of x as int8, from one group on. x ~ scale * code; start = -128 * (sum of the group's
- * codes) undoes the +128 of unsigned weight codes; scaled_sum = scale * (sum of codes).
- * Rows are stride bytes apart in all four.
+ * codes) undoes the +128 of unsigned weight codes, start_half that of its first half;
+ * scaled_sum = scale * (sum of codes). Rows are stride bytes apart in all of them.
  */
 struct int8_rows {
     const int8_t *codes;
     const float *scale;
     const int32_t *start;
+    const int32_t *start_half;
     const float *scaled_sum;
     size_t stride;
 };
@@ -85,10 +99,10 @@ typedef void (*unpack_scales_fn)(const uint8_t *scales, uint32_t first, uint32_t
                                  float *ret_scales, float *ret_mins);
 
 struct matmul_ops {
-    const char *name;      /* "ref", "avx2", "avx512" */
-    const char *int8_name; /* for people: "int8 (vnni)" */
-    uint32_t int8_rows;    /* most rows a tile_int8 takes */
-    uint32_t float_rows;   /* most rows of a float tile */
+    const char *name;               /* "ref", "avx2", "avx512" */
+    const char *int8_name;          /* for people: "int8 (vnni)" */
+    uint32_t int8_rows[TILE_KINDS]; /* most rows that a tile takes */
+    uint32_t float_rows;
 
     void (*prepare_int8)(const float *x, uint32_t n_in, uint32_t group, void *row);
     void (*prepare_bf16)(const float *x, uint32_t n_in, uint16_t *row); /* NULL without dot */
@@ -118,8 +132,9 @@ void tile_bf16_dot_avx512(const void *const w[PAIR], uint32_t n_in, const void *
 
 /* The int8 form of a row of n_in inputs (a multiple of group), in one piece of memory. */
 struct int8_row_layout {
-    size_t scale, start, scaled_sum; /* offsets of f32/i32 [n_in / group]; codes are at 0 */
-    size_t stride;                   /* an odd number of cache lines: rows spread over L1 sets */
+    /* Offsets of f32 or i32 [n_in / group]; the codes are at 0. */
+    size_t scale, start, start_half, scaled_sum;
+    size_t stride; /* an odd number of cache lines, so that rows spread over the sets of L1 */
 };
 
 static inline size_t odd_lines(size_t n_bytes) {
@@ -127,15 +142,25 @@ static inline size_t odd_lines(size_t n_bytes) {
 }
 
 static inline struct int8_row_layout int8_row_layout(uint32_t n_in, uint32_t group) {
-    const size_t n = (size_t)n_in;
+    const size_t n = n_in;
     const size_t per_group = n / group * sizeof(float);
 
     return (struct int8_row_layout){
         .scale = n,
         .start = n + per_group,
-        .scaled_sum = n + 2 * per_group,
-        .stride = odd_lines(n + 3 * per_group),
+        .start_half = n + 2 * per_group,
+        .scaled_sum = n + 3 * per_group,
+        .stride = odd_lines(n + 4 * per_group),
     };
+}
+
+/* Value of a field of row r, group g, of struct int8_rows. */
+static inline float row_float(const float *field, size_t stride, uint32_t r, uint32_t g) {
+    return ((const float *)(const void *)((const char *)field + r * stride))[g];
+}
+
+static inline int32_t row_int(const int32_t *field, size_t stride, uint32_t r, uint32_t g) {
+    return ((const int32_t *)(const void *)((const char *)field + r * stride))[g];
 }
 
 #endif

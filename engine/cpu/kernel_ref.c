@@ -139,15 +139,6 @@ static int32_t dot(const uint8_t *codes, const int8_t *x, uint32_t o, uint32_t f
     return sum;
 }
 
-/* -128 * (sum of n codes): what takes the +128 of weight codes back. */
-static int32_t start_of(const int8_t *x, uint32_t first, uint32_t n) {
-    int32_t sum = 0;
-
-    for (uint32_t i = first; i < first + n; i++)
-        sum += x[i];
-    return -128 * sum;
-}
-
 /*
  * acc[r][o] takes, for each group g in ascending order, with i = exact sum of weight * x code:
  *
@@ -158,11 +149,9 @@ static int32_t start_of(const int8_t *x, uint32_t first, uint32_t n) {
  */
 static float add_group(enum int8_tile_kind kind, const struct int8_chunk *w, uint32_t p,
                        const struct int8_rows *x, uint32_t r, uint32_t g, uint32_t o, float acc) {
-    const size_t skip = r * x->stride;
-    const int8_t *codes = x->codes + skip;
-    const float scale = ((const float *)(const void *)((const char *)x->scale + skip))[g];
-    const int32_t start = ((const int32_t *)(const void *)((const char *)x->start + skip))[g];
-    const float scaled_sum = ((const float *)(const void *)((const char *)x->scaled_sum + skip))[g];
+    const int8_t *codes = x->codes + r * x->stride;
+    const float scale = row_float(x->scale, x->stride, r, g);
+    const int32_t start = row_int(x->start, x->stride, r, g);
     const uint32_t s = g * PANEL_ROWS + o;
 
     switch (kind) {
@@ -170,10 +159,11 @@ static float add_group(enum int8_tile_kind kind, const struct int8_chunk *w, uin
         return fmaf((float)dot(w->codes[p], codes, o, g * CHANNEL_GROUP, CHANNEL_GROUP, start),
                     scale, acc);
     case TILE_HALF_GROUPS: {
-        const uint32_t mid = g * GROUP + GROUP / 2;
-        const int32_t start_0 = start_of(codes, g * GROUP, GROUP / 2);
-        const int32_t i_0 = dot(w->codes[p], codes, o, g * GROUP, GROUP / 2, start_0);
-        const int32_t i_1 = dot(w->codes[p], codes, o, mid, GROUP / 2, start - start_0);
+        const uint32_t first = g * GROUP;
+        const int32_t start_0 = row_int(x->start_half, x->stride, r, g);
+        const int32_t i_0 = dot(w->codes[p], codes, o, first, GROUP / 2, start_0);
+        const int32_t i_1 =
+            dot(w->codes[p], codes, o, first + GROUP / 2, GROUP / 2, start - start_0);
         const float s_0 = w->scales[p][2 * g * PANEL_ROWS + o];
         const float s_1 = w->scales[p][(2 * g + 1) * PANEL_ROWS + o];
         return fmaf(fmaf((float)i_1, s_1, (float)i_0 * s_0), scale, acc);
@@ -181,7 +171,9 @@ static float add_group(enum int8_tile_kind kind, const struct int8_chunk *w, uin
     default: {
         const int32_t i = dot(w->codes[p], codes, o, g * GROUP, GROUP, start);
         acc = fmaf((float)i * w->scales[p][s], scale, acc);
-        return kind == TILE_MINIMUM ? fmaf(w->mins[p][s], scaled_sum, acc) : acc;
+        if (kind == TILE_MINIMUM)
+            acc = fmaf(w->mins[p][s], row_float(x->scaled_sum, x->stride, r, g), acc);
+        return acc;
     }
     }
 }
@@ -269,7 +261,7 @@ static void tile_bf16_ref(const void *const w[PAIR], uint32_t n_in, const void *
 const struct matmul_ops matmul_ops_ref = {
     .name = "ref",
     .int8_name = "int8 (scalar)",
-    .int8_rows = 8,
+    .int8_rows = {8, 8, 8, 8},
     .float_rows = 8,
     .prepare_int8 = prepare_int8_ref,
     .unpack_codes = {[CODE_4] = unpack_4_ref, [CODE_5] = unpack_5_ref, [CODE_6] = unpack_6_ref},

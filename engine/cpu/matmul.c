@@ -34,7 +34,19 @@ enum {
 /* ---- choice ---- */
 
 static const struct matmul_ops *ops_of_isa(const char *isa) {
-    return !isa || strcmp(isa, "ref") == 0 ? &matmul_ops_ref : NULL;
+#if defined(__x86_64__)
+    const struct cpu_features cpu = cpu_features();
+    const bool has[] = {cpu.avx512, cpu.avx2, true};
+    const struct matmul_ops *const all[] = {&matmul_ops_avx512, &matmul_ops_avx2, &matmul_ops_ref};
+#else
+    const bool has[] = {true};
+    const struct matmul_ops *const all[] = {&matmul_ops_ref};
+#endif
+
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        if (has[i] && (!isa || strcmp(isa, all[i]->name) == 0))
+            return all[i];
+    return NULL;
 }
 
 const char *matmul_isa_name(const char *isa) {
@@ -382,7 +394,7 @@ static void int8_pair(const struct matrix *matrix, const uint8_t *pair, const ui
     const uint32_t group = group_of(matrix->arithmetic);
     const struct int8_row_layout row = int8_row_layout(layout.n_in, group);
     const enum int8_tile_kind kind = tile_kind(format->scales);
-    const uint32_t n_tiles = div_up(n_rows, ops->int8_rows);
+    const uint32_t n_tiles = div_up(n_rows, ops->int8_rows[kind]);
 
     for (uint32_t in = 0; in < layout.n_in; in += INT8_CHUNK) {
         const uint32_t n = layout.n_in - in < INT8_CHUNK ? layout.n_in - in : INT8_CHUNK;
@@ -414,6 +426,7 @@ static void int8_pair(const struct matrix *matrix, const uint8_t *pair, const ui
                 .codes = (const int8_t *)base + in,
                 .scale = (const float *)(const void *)(base + row.scale) + in / group,
                 .start = (const int32_t *)(const void *)(base + row.start) + in / group,
+                .start_half = (const int32_t *)(const void *)(base + row.start_half) + in / group,
                 .scaled_sum = (const float *)(const void *)(base + row.scaled_sum) + in / group,
                 .stride = row.stride,
             };

@@ -229,9 +229,322 @@ static void test_matmul_product_is_near_the_exact_one(void **state) {
         }
 }
 
+/* Lengths of a row that exercise a chunk's end: of whole blocks, or any for floats. */
+static uint32_t odd_length(enum weight_type type) {
+    const uint32_t block = weight_type_info(type)->block_len;
+
+    return block == 1 ? 555 : block == 32 ? 17 * 32 : 3 * 256;
+}
+
+/* All of y for some rows of x on one ISA. The caller frees with mem_free. */
+static float *product_on(const struct way *way, const char *isa, const struct tensor *w,
+                         const float *x, uint32_t n_rows, bool *ret_uses_dot) {
+    const uint32_t n_out = (uint32_t)w->shape[0];
+    const uint32_t n_in = (uint32_t)w->shape[1];
+    float *y = mem_alloc_array((size_t)n_rows * n_out, sizeof *y);
+    struct fixture f;
+
+    assert_non_null(y);
+    fixture_init(&f, w, way, isa, /* n_threads= */ 2, n_rows);
+    multiply(&f, x, n_in, n_rows, y, n_out);
+    *ret_uses_dot = f.matrix.arithmetic == MATMUL_BF16_DOT;
+    fixture_fini(&f, n_rows);
+    return y;
+}
+
+static void test_matmul_every_isa_gives_the_bits_of_ref(void **state) {
+    enum { N_OUT = 71, N_ROWS = 31 };
+
+    (void)state;
+    for (uint32_t i = 0; i < N_WAYS; i++) {
+        uint64_t seed = 2000 + i;
+        const uint32_t n_in = odd_length(ways[i].type);
+        struct tensor w = random_tensor(ways[i].type, N_OUT, n_in, &seed);
+        float *x = random_rows(N_ROWS, n_in, &seed);
+        bool uses_dot;
+        float *expected = product_on(&ways[i], "ref", &w, x, N_ROWS, &uses_dot);
+
+        for (uint32_t j = 1; j < sizeof isas / sizeof isas[0]; j++) {
+            if (!isa_is_here(isas[j]))
+                continue;
+            float *y = product_on(&ways[i], isas[j], &w, x, N_ROWS, &uses_dot);
+            for (uint32_t k = 0; k < N_OUT * N_ROWS && !uses_dot; k++)
+                if (float_bits(y[k]) != float_bits(expected[k]))
+                    fail_msg("%s dtype %d quantize %d: y[%u][%u] is %a with %s, %a with ref",
+                             weight_type_info(ways[i].type)->name, ways[i].dtype, ways[i].quantize,
+                             k / N_OUT, k % N_OUT, (double)y[k], isas[j], (double)expected[k]);
+            mem_free(y);
+        }
+        mem_free(expected);
+        mem_free(x);
+        mem_free((void *)w.data);
+    }
+}
+
+/*
+ * Rule 51. Every number of rows 1 .. 70, taken from another place of the batch each time, on one
+ * thread and on three, gives each row the bits that it has alone.
+ */
+static void check_rows(const struct way *way, const char *isa, uint32_t n_threads) {
+    enum { N_OUT = 83 };
+    uint64_t seed = 3000 + way->type;
+    const uint32_t n_in = odd_length(way->type);
+    struct tensor w = random_tensor(way->type, N_OUT, n_in, &seed);
+    float *x = random_rows(MAX_ROWS, n_in, &seed);
+    float *alone = mem_alloc_array((size_t)MAX_ROWS * N_OUT, sizeof *alone);
+    float *y = mem_alloc_array((size_t)MAX_ROWS * (N_OUT + 5), sizeof *y);
+    struct fixture f;
+
+    assert_non_null(alone);
+    assert_non_null(y);
+    fixture_init(&f, &w, way, isa, n_threads, MAX_ROWS);
+    for (uint32_t r = 0; r < MAX_ROWS; r++)
+        multiply(&f, x + (size_t)r * n_in, n_in, 1, alone + (size_t)r * N_OUT, N_OUT);
+    for (uint32_t n = 1; n <= MAX_ROWS; n++) {
+        const uint32_t first = (uint32_t)(test_random(&seed) % (MAX_ROWS - n + 1));
+
+        multiply(&f, x + (size_t)first * n_in, n_in, n, y, N_OUT + 5);
+        for (uint32_t r = 0; r < n; r++)
+            if (memcmp(y + (size_t)r * (N_OUT + 5), alone + (size_t)(first + r) * N_OUT,
+                       N_OUT * sizeof *y) != 0)
+                fail_msg("%s dtype %d %s: row %u of %u differs from the row alone",
+                         weight_type_info(way->type)->name, way->dtype, isa, r, n);
+    }
+    fixture_fini(&f, MAX_ROWS);
+    mem_free(y);
+    mem_free(alone);
+    mem_free(x);
+    mem_free((void *)w.data);
+}
+
+static void test_matmul_row_has_the_same_bits_in_every_batch(void **state) {
+    (void)state;
+    for (uint32_t i = 0; i < N_WAYS; i++)
+        for (uint32_t j = 1; j < sizeof isas / sizeof isas[0]; j++)
+            if (isa_is_here(isas[j]))
+                check_rows(&ways[i], isas[j], j % 2 == 0 ? 1 : 3);
+}
+
+/* Large enough for several items of rows and of pairs, so that threads really share the work. */
+static void test_matmul_threads_and_blocks_do_not_change_bits(void **state) {
+    enum { N_OUT = 700, N_IN = 1120, N_ROWS = 300 };
+    const struct way way = {WEIGHT_Q5_1, COMPUTE_AUTO, QUANTIZE_NONE, 0};
+    uint64_t seed = 4000;
+    struct tensor w = random_tensor(way.type, N_OUT, N_IN, &seed);
+    float *x = random_rows(N_ROWS, N_IN, &seed);
+    float *y[2];
+
+    (void)state;
+    for (uint32_t i = 0; i < 2; i++) {
+        struct fixture f;
+        y[i] = mem_alloc_array((size_t)N_ROWS * N_OUT, sizeof *y[i]);
+        assert_non_null(y[i]);
+        fixture_init(&f, &w, &way, NULL, /* n_threads= */ i == 0 ? 1 : 4, N_ROWS);
+        if (i == 0)
+            for (uint32_t r = 0; r < N_ROWS; r++)
+                multiply(&f, x + (size_t)r * N_IN, N_IN, 1, y[i] + (size_t)r * N_OUT, N_OUT);
+        else
+            multiply(&f, x, N_IN, N_ROWS, y[i], N_OUT);
+        fixture_fini(&f, N_ROWS);
+    }
+    assert_memory_equal(y[0], y[1], (size_t)N_ROWS * N_OUT * sizeof(float));
+    mem_free(y[0]);
+    mem_free(y[1]);
+    mem_free(x);
+    mem_free((void *)w.data);
+}
+
+/* y + (product + bias), in that order; outputs beyond n_out are not touched. */
+static void test_matmul_bias_and_residual_come_last(void **state) {
+    enum { N_OUT = 37, N_IN = 96, N_ROWS = 5, STRIDE = N_OUT + 3 };
+    const struct way way = {WEIGHT_Q8_0, COMPUTE_AUTO, QUANTIZE_NONE, 0};
+    uint64_t seed = 5000;
+    struct tensor w = random_tensor(way.type, N_OUT, N_IN, &seed);
+    float *x = random_rows(N_ROWS, N_IN, &seed);
+    float bias[N_OUT];
+    float plain[N_ROWS * STRIDE];
+    float y[N_ROWS * STRIDE];
+    struct fixture f;
+
+    (void)state;
+    for (uint32_t o = 0; o < N_OUT; o++)
+        bias[o] = random_unit(&seed);
+    for (uint32_t i = 0; i < N_ROWS * STRIDE; i++)
+        y[i] = random_unit(&seed);
+    float before[N_ROWS * STRIDE];
+    memcpy(before, y, sizeof y);
+
+    fixture_init(&f, &w, &way, NULL, /* n_threads= */ 1, N_ROWS);
+    multiply(&f, x, N_IN, N_ROWS, plain, STRIDE);
+    const struct matmul_job job = {.matrix = &f.matrix,
+                                   .prepared = f.prepared,
+                                   .n_rows = N_ROWS,
+                                   .bias = bias,
+                                   .y = y,
+                                   .y_stride = STRIDE,
+                                   .add = true};
+    matmul_run(f.pool, x, N_IN, f.prepared, &job);
+    for (uint32_t i = 0; i < N_ROWS * STRIDE; i++) {
+        const uint32_t o = i % STRIDE;
+        const float expected = o < N_OUT ? before[i] + (plain[i] + bias[o]) : before[i];
+        assert_int_equal(float_bits(y[i]), float_bits(expected));
+    }
+    fixture_fini(&f, N_ROWS);
+    mem_free(x);
+    mem_free((void *)w.data);
+}
+
+/* q | k | v: the stacked matrix gives each output the bits that its own matrix gives. */
+static void test_matrix_stacks_tensors_by_rows(void **state) {
+    enum { N_IN = 256, N_ROWS = 3 };
+    static const uint32_t heights[] = {41, 7, 16};
+    const struct way way = {WEIGHT_Q4_K, COMPUTE_AUTO, QUANTIZE_NONE, 0};
+    const struct matmul_choice choice = {.dtype = COMPUTE_AUTO};
+    uint64_t seed = 6000;
+    struct tensor parts[3];
+    const struct tensor *src[3];
+    float *x = random_rows(N_ROWS, N_IN, &seed);
+    float y[N_ROWS * 64];
+    struct fixture f;
+
+    (void)state;
+    for (uint32_t i = 0; i < 3; i++) {
+        parts[i] = random_tensor(way.type, heights[i], N_IN, &seed);
+        src[i] = &parts[i];
+    }
+    fixture_init(&f, &parts[0], &way, NULL, /* n_threads= */ 1, N_ROWS);
+    matrix_fini(&f.matrix);
+    assert_int_equal(matrix_pack(&f.matrix, src, 3, &choice, f.pool, NULL), 0);
+    assert_int_equal(f.matrix.n_out, 64);
+    multiply(&f, x, N_IN, N_ROWS, y, 64);
+
+    uint32_t first = 0;
+    for (uint32_t i = 0; i < 3; i++) {
+        bool uses_dot;
+        float *part = product_on(&way, NULL, &parts[i], x, N_ROWS, &uses_dot);
+        for (uint32_t r = 0; r < N_ROWS; r++)
+            assert_memory_equal(y + r * 64 + first, part + r * heights[i],
+                                heights[i] * sizeof *part);
+        first += heights[i];
+        mem_free(part);
+        mem_free((void *)parts[i].data);
+    }
+    fixture_fini(&f, N_ROWS);
+    mem_free(x);
+}
+
+/* Rows that are not finite do not become numbers, and do not touch their neighbours. */
+static void test_matmul_nan_and_infinity_stay_in_their_row(void **state) {
+    enum { N_OUT = 40, N_IN = 64, N_ROWS = 3 };
+
+    (void)state;
+    for (uint32_t i = 0; i < N_WAYS; i++) {
+        uint64_t seed = 7000 + i;
+        if (N_IN % weight_type_info(ways[i].type)->block_len != 0)
+            continue;
+        struct tensor w = random_tensor(ways[i].type, N_OUT, N_IN, &seed);
+        float *x = random_rows(N_ROWS, N_IN, &seed);
+        bool uses_dot;
+        float *clean = product_on(&ways[i], NULL, &w, x, N_ROWS, &uses_dot);
+        x[N_IN + 5] = i % 2 ? NAN : INFINITY;
+        float *y = product_on(&ways[i], NULL, &w, x, N_ROWS, &uses_dot);
+
+        assert_memory_equal(y, clean, N_OUT * sizeof *y);
+        assert_memory_equal(y + (size_t)2 * N_OUT, clean + (size_t)2 * N_OUT, N_OUT * sizeof *y);
+        for (uint32_t o = 0; o < N_OUT; o++)
+            assert_false(isfinite(y[N_OUT + o]));
+        mem_free(y);
+        mem_free(clean);
+        mem_free(x);
+        mem_free((void *)w.data);
+    }
+}
+
+static void expect_refusal(const struct tensor *const *src, uint32_t n_src, const char *isa,
+                           int expected) {
+    const struct matmul_choice choice = {.isa = isa};
+    struct pool *pool;
+    struct matrix matrix = {.n_out = 0};
+    struct error error = {.message = ""};
+
+    assert_int_equal(pool_create(1, &pool, NULL), 0);
+    assert_int_equal(matrix_pack(&matrix, src, n_src, &choice, pool, &error), expected);
+    assert_true(strlen(error.message) > 20);
+    assert_int_equal(matrix_packed_bytes(src, n_src, &choice), 0);
+    assert_null(matrix.data);
+    pool_destroy(pool);
+}
+
+static void test_matrix_pack_refuses_what_it_cannot_pack(void **state) {
+    uint64_t seed = 8000;
+    struct tensor good = random_tensor(WEIGHT_Q8_0, 4, 64, &seed);
+    struct tensor other = good;
+    const struct tensor *const src[] = {&good, &other};
+
+    (void)state;
+    expect_refusal(src, 1, "sse9", -EINVAL);
+    other.type = WEIGHT_Q4_0;
+    expect_refusal(src, 2, NULL, -EINVAL);
+    other = good;
+    other.shape[1] = 32;
+    expect_refusal(src, 2, NULL, -EINVAL);
+    other = good;
+    other.shape[0] = UINT64_MAX / 64;
+    expect_refusal(src, 2, NULL, -EINVAL);
+    other = good;
+    other.n_bytes -= 1;
+    expect_refusal(src, 2, NULL, -EINVAL);
+    other = good;
+    other.n_dims = 1;
+    expect_refusal(src + 1, 1, NULL, -EINVAL);
+    other = good;
+    other.shape[1] = 63;
+    expect_refusal(src + 1, 1, NULL, -EINVAL);
+    other = good;
+    other.shape[0] = 0;
+    expect_refusal(src + 1, 1, NULL, -EINVAL);
+    other.type = (enum weight_type)4;
+    expect_refusal(src + 1, 1, NULL, -ENOTSUP);
+    mem_free((void *)good.data);
+}
+
+static bool fail_big(void *ctx, size_t size) {
+    (void)ctx;
+    return size > 1 << 12;
+}
+
+static void test_matrix_pack_without_memory_says_so(void **state) {
+    uint64_t seed = 9000;
+    struct tensor w = random_tensor(WEIGHT_Q8_0, 200, 64, &seed);
+    const struct tensor *const src[] = {&w};
+    const struct matmul_choice choice = {.isa = NULL};
+    struct pool *pool;
+    struct matrix matrix = {.n_out = 0};
+    struct error error = {.message = ""};
+
+    (void)state;
+    assert_int_equal(pool_create(1, &pool, NULL), 0);
+    mem_set_fault_hook(fail_big, NULL);
+    const int r = matrix_pack(&matrix, src, 1, &choice, pool, &error);
+    mem_set_fault_hook(NULL, NULL);
+    assert_int_equal(r, -ENOMEM);
+    assert_non_null(strstr(error.message, "test.weight"));
+    matrix_fini(&matrix);
+    pool_destroy(pool);
+    mem_free((void *)w.data);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_matmul_product_is_near_the_exact_one),
+        cmocka_unit_test(test_matmul_every_isa_gives_the_bits_of_ref),
+        cmocka_unit_test(test_matmul_row_has_the_same_bits_in_every_batch),
+        cmocka_unit_test(test_matmul_threads_and_blocks_do_not_change_bits),
+        cmocka_unit_test(test_matmul_bias_and_residual_come_last),
+        cmocka_unit_test(test_matrix_stacks_tensors_by_rows),
+        cmocka_unit_test(test_matmul_nan_and_infinity_stay_in_their_row),
+        cmocka_unit_test(test_matrix_pack_refuses_what_it_cannot_pack),
+        cmocka_unit_test(test_matrix_pack_without_memory_says_so),
     };
 
     return cmocka_run_group_tests_name("matmul", tests, NULL, NULL);
