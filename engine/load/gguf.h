@@ -55,6 +55,8 @@ bool gguf_has(const struct gguf *gguf, const char *key);
 
 int gguf_get_u32(const struct gguf *gguf, const char *key, uint32_t *ret, struct error *reterr)
     KV_MUST_CHECK;
+int gguf_get_i32(const struct gguf *gguf, const char *key, int32_t *ret, struct error *reterr)
+    KV_MUST_CHECK;
 int gguf_get_u64(const struct gguf *gguf, const char *key, uint64_t *ret, struct error *reterr)
     KV_MUST_CHECK;
 /* f32 or f64; must be finite. */
