@@ -69,7 +69,7 @@ struct core {
     uint64_t n_plans;
 
     struct core_counters counters;
-    uint32_t *recount; /* [n_blocks], scratch of core_check; NULL unless check_invariants */
+    uint32_t *recount; /* [3, n_blocks], scratch of core_check; NULL unless check_invariants */
 };
 
 /* -EINVAL names the option in reterr->param; -ENOMEM. */
