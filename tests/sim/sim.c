@@ -58,7 +58,9 @@ struct sim {
     uint64_t tick;
     bool step_failed; /* the present one */
     uint64_t alloc_random;
-    uint32_t n_left_out; /* ticks in which a sequence that fits was not admitted */
+    uint32_t n_left_out;      /* ticks in which a sequence that fits was not admitted */
+    uint32_t n_broken;        /* requests that did not end well */
+    uint64_t n_prompt_tokens; /* of those that did */
     uint64_t salt_of_block[MAX_BLOCKS];
     struct sim_report *report;
 };
@@ -354,11 +356,13 @@ static bool check_finish(struct sim *sim, struct client *client,
         if (!client->cancelled)
             return wrong(sim, "client %u was not cancelled", (unsigned)event->id);
         report->n_cancelled++;
+        sim->n_broken++;
         break;
     case FINISH_ERROR:
         if (!event->error || !may_fail(sim, client))
             return wrong(sim, "client %u ends with: %s", (unsigned)event->id, event->error);
         report->n_errors++;
+        sim->n_broken++;
         break;
     default:
         if (event->finish != expected)
@@ -371,6 +375,7 @@ static bool check_finish(struct sim *sim, struct client *client,
             return false;
         report->n_stopped += event->finish == FINISH_STOP;
         report->n_length += event->finish == FINISH_LENGTH;
+        sim->n_prompt_tokens += client->n_prompt;
         break;
     }
     client->ended = true;
@@ -625,7 +630,14 @@ static bool run(struct sim *sim) {
             return false;
         sim->tick++;
     }
+    const struct core_counters *counters = &sim->core->counters;
     sim->report->n_ticks += sim->tick;
+    if (sim->n_broken == 0 &&
+        counters->prompt_tokens_computed + counters->prompt_tokens_cached != sim->n_prompt_tokens)
+        return wrong(sim, "%llu prompt tokens computed and %llu cached, not %llu together",
+                     (unsigned long long)counters->prompt_tokens_computed,
+                     (unsigned long long)counters->prompt_tokens_cached,
+                     (unsigned long long)sim->n_prompt_tokens);
     sim->report->n_preemptions += sim->core->counters.preemptions;
     sim->report->n_duplicate_blocks += sim->core->counters.duplicate_blocks;
     if (core_has_work(sim->core) || sim->core->pool.n_free != sim->core->pool.n_blocks)
