@@ -31,11 +31,15 @@
 /* Set in the trie's values for pieces that merging cannot reach. */
 #define BPE_UNREACHABLE_BIT (1u << 31)
 
+/*
+ * The index of a merge is its rank. Its era is the rank at which it happens: mostly its own, but
+ * a merge whose part is made by a merge of higher rank happens late, in that one's era.
+ */
 struct bpe_merge {
     token_id left;
     token_id right;
     token_id result;
-    uint32_t rank; /* ascending with the index; equal only between equal scores */
+    uint32_t era; /* with needs_heap: the rank, which equal scores share */
 };
 
 struct bpe_token {
@@ -64,13 +68,13 @@ struct bpe {
     struct token_trie trie;   /* piece -> id, perhaps with BPE_UNREACHABLE_BIT */
     struct bpe_token *tokens; /* [n_tokens] */
     uint32_t n_tokens;
-    struct bpe_merge *merges; /* [n_merges], those that can happen, by rank */
+    struct bpe_merge *merges; /* [n_merges], those that happen, by rank */
     uint32_t n_merges;
     struct bpe_pair_slot *pairs; /* [1 << pair_bits] */
     uint32_t pair_bits;
     token_id byte_tokens[256]; /* for byte_fallback; TOKEN_NONE where missing */
-    /* Ranks do not follow the order of derivation, so words are merged with a heap (bpe_heap.c);
-     * then merges and pairs hold all merges. */
+    /* Scores are equal, so that places in the word decide: words are merged with a heap
+     * (bpe_heap.c), and merges and pairs hold all merges. */
     bool needs_heap;
     /* private to building */
     uint32_t cap_merges;
@@ -110,11 +114,8 @@ void bpe_insert_pair(struct bpe *bpe, uint32_t merge);
 /* Index of the merge of a pair; UINT32_MAX if they do not merge. */
 uint32_t bpe_find_pair(const struct bpe *bpe, token_id left, token_id right);
 
-/*
- * True if merging left's and right's bytes together never joins across the place where they meet,
- * counting for the two as they stand only merges with an index below limit.
- */
-bool bpe_compatible(const struct bpe *bpe, token_id left, token_id right, uint32_t limit);
+/* True if merging left's and right's bytes together never joins across where they meet. */
+bool bpe_compatible(const struct bpe *bpe, token_id left, token_id right);
 
 /* The specification, for vocabularies that need it and as a test's second opinion. */
 int bpe_encode_heap(const struct bpe *bpe, const char *word, size_t len, struct token_buf *ret_ids)

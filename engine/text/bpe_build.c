@@ -3,9 +3,8 @@
  * bpe_build - from pieces and merges to the tables of bpe.h.
  *
  * A vocabulary lists merges that never happen: LLaMA 3's names every way to cut a piece in two,
- * though merging by rank arrives at a piece in one way only. bpe_finish replays the ranks in
- * order and keeps, for each piece, the one merge that makes it (its split). What is kept is at
- * most one merge a piece, and its order is the order in time.
+ * though merging by rank arrives at a piece in one way only. bpe_finish replays the merges in time
+ * and keeps, for each piece, the one that makes it (its split).
  */
 #include "bpe.h"
 
@@ -99,17 +98,6 @@ static int push_merge(struct bpe *bpe, const struct bpe_merge *merge, struct err
     return 0;
 }
 
-/* The last value on the path from node along bytes, the end itself excepted. */
-static uint32_t value_before_end(const struct token_trie *trie, uint32_t node, uint32_t value,
-                                 const char *bytes, size_t len) {
-    for (size_t i = 0; i + 1 < len && node != TRIE_ROOT; i++) {
-        node = token_trie_step(trie, node, (unsigned char)bytes[i]);
-        if (trie->slots[node].value != TRIE_NO_VALUE)
-            value = trie->slots[node].value;
-    }
-    return value;
-}
-
 int bpe_add_merge(struct bpe *bpe, const char *left, size_t left_len, const char *right,
                   size_t right_len, struct error *reterr) {
     const struct token_trie *trie = &bpe->trie;
@@ -139,7 +127,7 @@ int bpe_add_merge(struct bpe *bpe, const char *left, size_t left_len, const char
         .left = (token_id)left_id,
         .right = (token_id)trie->slots[node].value,
         .result = (token_id)trie->slots[whole].value,
-        .rank = bpe->n_merges,
+        .era = bpe->n_merges,
     };
     bpe->tokens[merge.result].shorter = (token_id)shorter;
     return push_merge(bpe, &merge, reterr);
@@ -178,7 +166,7 @@ static int add_cuts(struct bpe *bpe, const struct vocab *vocab, token_id id, uin
             .left = (token_id)left,
             .right = (token_id)right,
             .result = id,
-            .rank = rank,
+            .era = rank,
         };
         int r = push_merge(bpe, &merge, reterr);
         if (r < 0)
@@ -230,65 +218,124 @@ static int alloc_pairs(struct bpe *bpe, uint32_t n_pairs) {
     return bpe->pairs ? 0 : -ENOMEM;
 }
 
-/* True if both parts of a merge exist before it. */
-static bool parts_exist(const struct bpe *bpe, const struct bpe_merge *merge) {
-    return bpe->tokens[merge->left].split != BPE_UNREACHABLE &&
-           bpe->tokens[merge->right].split != BPE_UNREACHABLE;
-}
-
-/* Gives each piece its split: the merge that makes it when its own bytes are merged. */
-static void replay(struct bpe *bpe) {
-    for (uint32_t i = 0; i < bpe->n_merges; i++) {
-        const struct bpe_merge *merge = &bpe->merges[i];
-        if (bpe->tokens[merge->result].split == BPE_UNREACHABLE && parts_exist(bpe, merge) &&
-            bpe_compatible(bpe, merge->left, merge->right, i)) {
-            bpe->tokens[merge->result].split = i;
-            bpe_insert_pair(bpe, i);
-        }
-    }
-}
-
 /*
- * The replay took ranks for time. That is wrong if some merge can happen whose part is made by a
- * merge of higher rank: then it happens late, right after its part. True if there is one.
+ * The replay of all merges in time. A merge whose part does not exist yet when its rank comes
+ * waits for it: it is in the list of that part, and happens, if at all, when the part is made.
  */
-static bool has_late_merge(const struct bpe *bpe) {
-    for (uint32_t i = 0; i < bpe->n_merges; i++) {
-        const struct bpe_merge *merge = &bpe->merges[i];
-        const uint32_t sl = bpe->tokens[merge->left].split;
-        const uint32_t sr = bpe->tokens[merge->right].split;
-        const bool late = (sl < BPE_BASE && sl > i) || (sr < BPE_BASE && sr > i);
-        if (late && parts_exist(bpe, merge) &&
-            bpe_compatible(bpe, merge->left, merge->right, /* limit= */ 0))
-            return true;
-    }
-    return false;
+struct replay {
+    struct bpe *bpe;
+    uint32_t *first_waiting; /* [n_tokens] merge, plus one */
+    uint32_t *next_waiting;  /* [n_merges] merge, plus one */
+    uint32_t due;            /* list of merges whose parts exist now, by next_waiting */
+};
+
+static bool exists(const struct bpe *bpe, token_id id) {
+    return bpe->tokens[id].split != BPE_UNREACHABLE;
 }
 
-/* Keeps the merges that are splits, in order. */
+/* Moves the merges that waited for id to the list of those that are due. */
+static void wake(struct replay *replay, token_id id) {
+    uint32_t waiting = replay->first_waiting[id];
+    replay->first_waiting[id] = 0;
+    while (waiting) {
+        const uint32_t next = replay->next_waiting[waiting - 1];
+        replay->next_waiting[waiting - 1] = replay->due;
+        replay->due = waiting;
+        waiting = next;
+    }
+}
+
+/* Gives the merge's result its split if its own bytes are merged so; or lets the merge wait. */
+static void consider(struct replay *replay, uint32_t i, uint32_t era) {
+    struct bpe *bpe = replay->bpe;
+    const struct bpe_merge *merge = &bpe->merges[i];
+
+    if (exists(bpe, merge->result))
+        return;
+    const token_id missing = !exists(bpe, merge->left)    ? merge->left
+                             : !exists(bpe, merge->right) ? merge->right
+                                                          : TOKEN_NONE;
+    if (missing != TOKEN_NONE) {
+        replay->next_waiting[i] = replay->first_waiting[missing];
+        replay->first_waiting[missing] = i + 1;
+        return;
+    }
+    if (!bpe_compatible(bpe, merge->left, merge->right))
+        return;
+    bpe->merges[i].era = era;
+    bpe->tokens[merge->result].split = i;
+    bpe_insert_pair(bpe, i);
+    wake(replay, merge->result);
+}
+
+/* Takes the merge with the shortest result from the due ones: what it makes may bar a longer. */
+static uint32_t take_due(struct replay *replay) {
+    const struct bpe *bpe = replay->bpe;
+    uint32_t *best = &replay->due;
+    for (uint32_t *at = &replay->due; *at; at = &replay->next_waiting[*at - 1])
+        if (bpe->tokens[bpe->merges[*at - 1].result].len <
+            bpe->tokens[bpe->merges[*best - 1].result].len)
+            best = at;
+    const uint32_t taken = *best - 1;
+    *best = replay->next_waiting[taken];
+    return taken;
+}
+
+static int replay_merges(struct bpe *bpe) {
+    struct replay replay = {
+        .bpe = bpe,
+        .first_waiting = mem_alloc_zero(bpe->n_tokens ? bpe->n_tokens : 1, sizeof(uint32_t)),
+        .next_waiting = mem_alloc_zero(bpe->n_merges ? bpe->n_merges : 1, sizeof(uint32_t)),
+    };
+    const bool ok = replay.first_waiting && replay.next_waiting;
+
+    for (uint32_t era = 0; ok && era < bpe->n_merges; era++) {
+        consider(&replay, era, era);
+        while (replay.due)
+            consider(&replay, take_due(&replay), era);
+    }
+    mem_free(replay.next_waiting);
+    mem_free(replay.first_waiting);
+    return ok ? 0 : -ENOMEM;
+}
+
+/* Keeps the merges that are splits, in order. An era is named by a merge that is kept. */
 static int keep_splits(struct bpe *bpe) {
     uint32_t n_kept = 0;
+    for (uint32_t i = 0; i < bpe->n_merges; i++)
+        if (bpe->tokens[bpe->merges[i].result].split == i)
+            n_kept++;
+
+    uint32_t *index = mem_alloc_array(bpe->n_merges ? bpe->n_merges : 1, sizeof *index);
+    mem_free(bpe->pairs);
+    bpe->pairs = NULL;
+    int r = index ? alloc_pairs(bpe, n_kept) : -ENOMEM;
+    if (r < 0)
+        goto free_index;
+
+    n_kept = 0;
     for (uint32_t i = 0; i < bpe->n_merges; i++) {
-        const struct bpe_merge merge = bpe->merges[i];
-        if (bpe->tokens[merge.result].split != i)
-            continue;
-        bpe->tokens[merge.result].split = n_kept;
-        bpe->merges[n_kept++] = merge;
+        index[i] = n_kept;
+        if (bpe->tokens[bpe->merges[i].result].split == i)
+            bpe->merges[n_kept++] = bpe->merges[i];
     }
+    for (uint32_t i = 0; i < n_kept; i++) {
+        bpe->tokens[bpe->merges[i].result].split = i;
+        bpe_insert_pair(bpe, i);
+    }
+    for (uint32_t i = 0; i < n_kept; i++)
+        bpe->merges[i].era = index[bpe->merges[i].era];
     bpe->n_merges = n_kept;
 
-    mem_free(bpe->pairs);
-    int r = alloc_pairs(bpe, n_kept);
-    if (r < 0)
-        return r;
-    for (uint32_t i = 0; i < n_kept; i++)
-        bpe_insert_pair(bpe, i);
-    return 0;
+free_index:
+    mem_free(index);
+    return r;
 }
 
 /* Every merge, for the heap; of a pair that is listed twice the last rank counts. */
 static int keep_all(struct bpe *bpe) {
     mem_free(bpe->pairs);
+    bpe->pairs = NULL;
     int r = alloc_pairs(bpe, bpe->n_merges);
     if (r < 0)
         return r;
@@ -298,6 +345,18 @@ static int keep_all(struct bpe *bpe) {
             bpe_insert_pair(bpe, i - 1);
     }
     return 0;
+}
+
+/* The longest piece that begins the key's and is not all of it; TRIE_NO_VALUE. */
+static uint32_t shorter_piece(const struct token_trie *trie, struct trie_key key) {
+    uint32_t value = TRIE_NO_VALUE;
+    uint32_t node = TRIE_ROOT;
+    for (size_t i = 0; i + 1 < key.len; i++) {
+        node = token_trie_step(trie, node, (unsigned char)key.bytes[i]);
+        if (trie->slots[node].value != TRIE_NO_VALUE)
+            value = trie->slots[node].value;
+    }
+    return value;
 }
 
 /* Marks pieces in the trie that no word is merged into, and links the others by length. */
@@ -311,8 +370,7 @@ static void link_pieces(struct bpe *bpe, const struct vocab *vocab) {
             bpe->trie.slots[node].value = id | BPE_UNREACHABLE_BIT;
         }
         if (bpe->tokens[id].shorter == TOKEN_NONE) {
-            const uint32_t shorter =
-                value_before_end(&bpe->trie, TRIE_ROOT, TRIE_NO_VALUE, key.bytes, key.len);
+            const uint32_t shorter = shorter_piece(&bpe->trie, key);
             if (shorter != TRIE_NO_VALUE)
                 bpe->tokens[id].shorter = (token_id)(shorter & ~BPE_UNREACHABLE_BIT);
         }
@@ -336,10 +394,8 @@ int bpe_finish(struct bpe *bpe, const struct vocab *vocab, struct error *reterr)
     const uint32_t max_splits = bpe->n_merges < vocab->n ? bpe->n_merges : vocab->n;
     int r = alloc_pairs(bpe, max_splits);
 
-    if (r == 0 && !bpe->needs_heap) {
-        replay(bpe);
-        bpe->needs_heap = has_late_merge(bpe);
-    }
+    if (r == 0 && !bpe->needs_heap)
+        r = replay_merges(bpe);
     if (r == 0)
         r = bpe->needs_heap ? keep_all(bpe) : keep_splits(bpe);
     if (r < 0)

@@ -50,29 +50,68 @@ void bpe_insert_pair(struct bpe *bpe, uint32_t merge) {
     };
 }
 
-/*
- * Goes back in time from the finished pieces: at each moment two symbols, left and right, touch
- * at the boundary. They came to be by the merges sl and sr; the later of the two is undone next.
- * Had the two symbols a merge of their own that comes before the merge which ended this moment,
- * it would have joined across. Of equal merges the leftmost goes first: a merge within left wins
- * against one across, one across wins against one within right; hence the "+ 1".
- */
-bool bpe_compatible(const struct bpe *bpe, token_id left, token_id right, uint32_t limit) {
-    for (;;) {
-        const uint32_t across = bpe_find_pair(bpe, left, right);
-        if (across < limit)
-            return false;
+/* How a moment in the history of two neighbours ended: one of them was merged away. */
+struct ending {
+    uint32_t era;
+    uint32_t rank;
+    bool on_right;  /* the right one was, as the left part of that merge */
+    uint32_t z_born; /* on_right: when that merge's right part was born */
+};
 
-        const uint32_t sl = bpe->tokens[left].split;
-        const uint32_t sr = bpe->tokens[right].split;
-        if (sr < BPE_BASE && (sl >= BPE_BASE || sl <= sr)) {
-            right = bpe->merges[sr].left;
-            limit = sr + 1;
-        } else if (sl < BPE_BASE) {
-            left = bpe->merges[sl].right;
-            limit = sl;
-        } else {
+static uint32_t birth_era(const struct bpe *bpe, token_id id) {
+    const uint32_t split = bpe->tokens[id].split;
+    return split < BPE_BASE ? bpe->merges[split].era + 1 : 0; /* 0: from the start */
+}
+
+/*
+ * Would the merge across happen in this moment, before its ending? left_born and right_born are
+ * eras plus one. In time order: eras ascend; within an era first what happens on the left, then
+ * across, then on the right (of equal merges the leftmost goes first); and within a side, a merge
+ * of lower rank than the era happens as soon as its parts are there, the lowest first.
+ */
+static bool happens_across(uint32_t across, uint32_t left_born, uint32_t right_born,
+                           const struct ending *ending) {
+    const uint32_t born = left_born > right_born ? left_born : right_born;
+
+    if (across >= born) /* it waits for the era of its own rank */
+        return across < ending->era || (across == ending->era && ending->on_right);
+    if (born - 1 < ending->era)
+        return true; /* late, and nothing else happens first */
+    if (!ending->on_right)
+        return across < ending->rank;
+    return right_born < born || ending->z_born >= born || across <= ending->rank;
+}
+
+/*
+ * Goes back in time from the finished pieces: at each moment two symbols touch at the boundary,
+ * and the one that was born last is taken apart next.
+ */
+bool bpe_compatible(const struct bpe *bpe, token_id left, token_id right) {
+    struct ending ending = {.era = UINT32_MAX};
+
+    for (;;) {
+        const uint32_t left_born = birth_era(bpe, left);
+        const uint32_t right_born = birth_era(bpe, right);
+        const uint32_t across = bpe_find_pair(bpe, left, right);
+        if (across != UINT32_MAX && happens_across(across, left_born, right_born, &ending))
+            return false;
+        if (left_born == 0 && right_born == 0)
             return true;
+
+        if (right_born >= left_born) {
+            const uint32_t split = bpe->tokens[right].split;
+            const struct bpe_merge *merge = &bpe->merges[split];
+            ending = (struct ending){
+                .era = merge->era,
+                .rank = split,
+                .on_right = true,
+                .z_born = birth_era(bpe, merge->right),
+            };
+            right = merge->left;
+        } else {
+            const uint32_t split = bpe->tokens[left].split;
+            ending = (struct ending){.era = bpe->merges[split].era, .rank = split};
+            left = bpe->merges[split].right;
         }
     }
 }
@@ -147,7 +186,7 @@ static token_id fitting_piece(const struct search *s, token_id candidate) {
     while (candidate != TOKEN_NONE) {
         const struct bpe_token *token = &bpe->tokens[candidate];
         if (!is_dead(s, s->pos + token->len) &&
-            (last == TOKEN_NONE || bpe_compatible(bpe, last, candidate, UINT32_MAX)))
+            (last == TOKEN_NONE || bpe_compatible(bpe, last, candidate)))
             return candidate;
         candidate = token->shorter;
     }
