@@ -160,7 +160,7 @@ static int open_with_keys(struct model *model, struct error *reterr) {
     model_bind(model, STORED_GGUF, &problems);
     read_text(model, &problems);
     read_sampling(model, &problems);
-    return problems_status(&problems, "the file does not fit together", reterr);
+    return problems_status(&problems, "cannot be served", reterr);
 }
 
 int model_open_gguf(struct model *model, const char *path, struct error *reterr) {
