@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MAX_TEXT = 16 * 1024 };
+enum { MAX_TEXT = 8 * 1024 };
 
 /* --- small files --- */
 
@@ -264,7 +264,7 @@ static void read_cgroups(struct machine *machine, const char *root) {
 /* --- all of it --- */
 
 static int read_memory(const char *root, struct machine *machine, struct error *reterr) {
-    char text[MAX_TEXT];
+    char text[MAX_TEXT] = "";
     const int r = read_text(root, "/proc", "meminfo", text);
     if (r < 0)
         return error_set(reterr, r, "%s/proc/meminfo: cannot be read: %s", root, strerror(-r));
@@ -278,7 +278,7 @@ static int read_memory(const char *root, struct machine *machine, struct error *
 }
 
 static int read_cpus(const char *root, struct machine *machine, struct error *reterr) {
-    char text[MAX_TEXT];
+    char text[MAX_TEXT] = "";
     const int r = read_text(root, "/proc/self", "status", text);
     if (r < 0)
         return error_set(reterr, r, "%s/proc/self/status: cannot be read: %s", root, strerror(-r));

@@ -34,6 +34,10 @@ int reading_unknown(const struct reading *reading, const char *place, const char
 int reading_config_file(const struct reading *reading, const char *path, struct error *reterr)
     KV_MUST_CHECK;
 
+/* The same of a text that was read already; path is for the errors. */
+int reading_config_text(const struct reading *reading, const char *path, const char *text,
+                        size_t len, struct error *reterr) KV_MUST_CHECK;
+
 /* What a value of the row may be: "a number from 1 to 65535". */
 void option_expectation(const struct option *row, struct buf *out);
 

@@ -131,8 +131,9 @@ static int find_key(struct config_reader *reader, const struct option **ret_row)
     const struct option *row = option_find(table, key, strlen(key));
     if (!row) {
         (void)snprintf(place, sizeof place, "%.300s line %zu: ", reader->path,
-                       line_of(reader)); /* cut is fine */
-        return reading_unknown(reader->reading, place, "", key, reader->reterr);
+                       line_of(reader));                                        /* cut is fine */
+        (void)reading_unknown(reader->reading, place, "", key, reader->reterr); /* -EINVAL */
+        return -EINVAL;
     }
     if (row->flags & OPTION_ARGV_ONLY)
         return refuse(reader, "expected an option of the file, found one of the command line");
@@ -179,6 +180,20 @@ static int read_stream(struct config_reader *reader) {
     return r;
 }
 
+int reading_config_text(const struct reading *reading, const char *path, const char *text,
+                        size_t len, struct error *reterr) {
+    struct config_reader reader = {.reading = reading, .path = path, .reterr = reterr};
+    if (!yaml_parser_initialize(&reader.parser))
+        return error_set(reterr, -ENOMEM, "%.300s: no memory to read it", path);
+
+    yaml_parser_set_input_string(&reader.parser, (const unsigned char *)text, len);
+    yaml_parser_set_encoding(&reader.parser, YAML_UTF8_ENCODING);
+    const int r = read_stream(&reader);
+    yaml_event_delete(&reader.event);
+    yaml_parser_delete(&reader.parser);
+    return r;
+}
+
 int reading_config_file(const struct reading *reading, const char *path, struct error *reterr) {
     char *text = NULL;
     size_t len = 0;
@@ -186,17 +201,7 @@ int reading_config_file(const struct reading *reading, const char *path, struct 
     if (r < 0)
         return r;
 
-    struct config_reader reader = {.reading = reading, .path = path, .reterr = reterr};
-    if (!yaml_parser_initialize(&reader.parser)) {
-        r = error_set(reterr, -ENOMEM, "%.300s: no memory to read it", path);
-        goto free_text;
-    }
-    yaml_parser_set_input_string(&reader.parser, (const unsigned char *)text, len);
-    yaml_parser_set_encoding(&reader.parser, YAML_UTF8_ENCODING);
-    r = read_stream(&reader);
-    yaml_event_delete(&reader.event);
-    yaml_parser_delete(&reader.parser);
-free_text:
+    r = reading_config_text(reading, path, text, len, reterr);
     mem_free(text);
     return r;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* help - the texts made of a table: --help, --print-config and the page of docs/. */
+/* help - the texts made of a table: --help and its part of docs/options.md. */
 #include <string.h>
 
 #include "kvasir/options.h"
@@ -137,46 +137,4 @@ void options_markdown(const struct option_table *table, struct buf *out) {
         buf_fini(&expectation);
     }
     buf_append_char(out, '\n');
-}
-
-/* A value as YAML: plain where that reads back as the same text, else quoted. */
-static void append_yaml(const struct option *row, const struct buf *value, struct buf *out) {
-    const char *plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./,-";
-    const char *text = value->data ? value->data : "";
-    const bool texts = row->type == OPTION_STRING || row->type == OPTION_LIST;
-    if (!texts || (strspn(text, plain) == value->len && text[0] != '-'))
-        buf_append_str(out, text);
-    else
-        buf_append_json_string(out, text, value->len);
-}
-
-static bool is_unset(const struct option *row, const struct buf *value) {
-    return value->len == 0 && (row->type == OPTION_STRING || row->type == OPTION_LIST);
-}
-
-void options_print(const struct option_table *table, const void *values,
-                   const struct options *options, struct buf *out) {
-    static const char *const source_names[] = {
-        [OPTION_DEFAULT] = "default",
-        [OPTION_FILE] = "file",
-        [OPTION_ENVIRONMENT] = "environment",
-        [OPTION_ARGUMENT] = "command line",
-    };
-    for (size_t i = 0; i < table->n_rows; i++) {
-        const struct option *row = &table->rows[i];
-        if (row->flags & OPTION_ARGV_ONLY)
-            continue;
-
-        struct buf value;
-        buf_init(&value, /* max_len= */ 0);
-        option_format(row, values, &value);
-        if (is_unset(row, &value)) {
-            buf_printf(out, "# %s: (not set)\n", row->name);
-        } else {
-            buf_printf(out, "%s: ", row->name);
-            append_yaml(row, &value, out);
-            buf_printf(out, "  # %s\n", source_names[options->sources[i]]);
-        }
-        buf_fini(&value);
-    }
 }

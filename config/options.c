@@ -76,11 +76,11 @@ int reading_unknown(const struct reading *reading, const char *place, const char
         }
     }
     const char *closest = options_closest(name, names, n);
-    if (closest)
-        return error_set_param(reterr, -EINVAL, name,
-                               "%sunknown option %s%.80s; did you mean %s%s?", place, dashes, name,
-                               dashes, closest);
-    return error_set_param(reterr, -EINVAL, name, "%sunknown option %s%.80s", place, dashes, name);
+    if (!closest)
+        return error_set_param(reterr, -EINVAL, name, "%sunknown option %s%.80s", place, dashes,
+                               name);
+    return error_set_param(reterr, -EINVAL, name, "%sunknown option %s%.80s; did you mean %s%s?",
+                           place, dashes, name, dashes, closest);
 }
 
 /* --- the environment --- */
