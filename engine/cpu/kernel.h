@@ -66,7 +66,9 @@ struct int8_chunk {
     const float *scales;  /* [n_groups][PANEL_ROWS]; HALF_GROUPS: [2 * n_groups]; or NULL */
     const float *mins;    /* [n_groups][PANEL_ROWS]; only for MINIMUM */
     uint32_t n_groups;    /* groups of activations */
-    size_t ahead;         /* AHEAD_BYTES if codes are to be prefetched, else 0 */
+    /* What to prefetch with step t of the codes: the line at soon + t * soon_step, and the next. */
+    const uint8_t *soon;
+    size_t soon_step;
 };
 
 /* How scales enter the sum; see tile_int8 in kernel_ref.c. */
@@ -91,7 +93,7 @@ typedef void (*float_tile_fn)(const void *w, size_t ahead, uint32_t n_in, const 
 
 /*
  * codes, highs: a panel's regions at some group; out: [n_groups * GROUP / 4] steps, each byte
- * code + bias. Prefetches the codes.
+ * code + bias. Prefetches what follows, as unpack_scales does.
  */
 typedef void (*unpack_codes_fn)(const uint8_t *codes, const uint8_t *highs, uint8_t bias,
                                 uint32_t n_groups, uint8_t *out);

@@ -59,12 +59,6 @@ static inline __m256i nibbles(const uint8_t *codes, int t) {
     return _mm256_and_si256(t < HALF_STEPS ? both : shift_right(both, 4), _mm256_set1_epi8(15));
 }
 
-/* Asks for what comes AHEAD_BYTES after some steps. */
-static inline void prefetch_steps(const uint8_t *codes, int n_steps) {
-    for (int i = 0; i < n_steps * STEP_BYTES; i += 64)
-        _mm_prefetch((const char *)codes + AHEAD_BYTES + i, _MM_HINT_T0);
-}
-
 static void unpack_4_avx2(const uint8_t *codes, const uint8_t *highs, uint8_t bias,
                           uint32_t n_groups, uint8_t *out) {
     const __m256i add = _mm256_set1_epi8((char)bias);
@@ -76,7 +70,7 @@ static void unpack_4_avx2(const uint8_t *codes, const uint8_t *highs, uint8_t bi
         uint8_t *dst = out + i / QUARTERS * GROUP_STEPS * STEP_BYTES + i % QUARTERS * QUARTER_BYTES;
 
         if (i % QUARTERS == 0)
-            prefetch_steps(src, HALF_STEPS);
+            prefetch_ahead(src, HALF_STEPS * STEP_BYTES);
         KERNEL_UNROLL(8)
         for (int t = 0; t < GROUP_STEPS; t++)
             store_quarter(dst + t * STEP_BYTES, _mm256_add_epi8(nibbles(src, t), add));
@@ -95,7 +89,7 @@ static void unpack_5_avx2(const uint8_t *codes, const uint8_t *highs, uint8_t bi
         const __m256i bits = load_quarter(highs + i * QUARTER_BYTES);
 
         if (i % QUARTERS == 0)
-            prefetch_steps(src, HALF_STEPS);
+            prefetch_ahead(src, HALF_STEPS * STEP_BYTES);
         KERNEL_UNROLL(8)
         for (int t = 0; t < GROUP_STEPS; t++) {
             const __m256i moved = t < 4 ? shift_left(bits, 4 - t) : shift_right(bits, t - 4);
@@ -117,7 +111,7 @@ static void unpack_6_avx2(const uint8_t *codes, const uint8_t *highs, uint8_t bi
         uint8_t *dst = out + i / QUARTERS * GROUP_STEPS * STEP_BYTES + i % QUARTERS * QUARTER_BYTES;
 
         if (i % QUARTERS == 0)
-            prefetch_steps(src, HALF_STEPS);
+            prefetch_ahead(src, HALF_STEPS * STEP_BYTES);
         KERNEL_UNROLL(8)
         for (int t = 0; t < GROUP_STEPS; t++) {
             const __m256i bits = load_quarter(high + t / 4 * STEP_BYTES);
@@ -135,6 +129,7 @@ static inline __m256 load_halfs(const uint8_t *halfs) {
 
 static void unpack_half_avx2(const uint8_t *scales, uint32_t first, uint32_t n_groups,
                              float *ret_scales, float *ret_mins) {
+    prefetch_ahead(scales, n_groups * PANEL_ROWS * 2);
     (void)ret_mins; /* these types have none */
     for (uint32_t i = 0; i < n_groups * PANEL_ROWS; i += QUARTER_ROWS)
         _mm256_storeu_ps(ret_scales + i, load_halfs(scales + ((size_t)first * PANEL_ROWS + i) * 2));
@@ -142,6 +137,7 @@ static void unpack_half_avx2(const uint8_t *scales, uint32_t first, uint32_t n_g
 
 static void unpack_half_min_avx2(const uint8_t *scales, uint32_t first, uint32_t n_groups,
                                  float *ret_scales, float *ret_mins) {
+    prefetch_ahead(scales, n_groups * PANEL_ROWS * 4);
     for (uint32_t g = 0; g < n_groups; g++)
         for (uint32_t o = 0; o < PANEL_ROWS; o += QUARTER_ROWS) {
             const uint8_t *group = scales + (size_t)(first + g) * PANEL_ROWS * 4 + o * 2;
@@ -163,6 +159,7 @@ static inline void scale_bytes(const uint8_t *factors, __m128i values, float sig
 
 static void unpack_k_avx2(const uint8_t *scales, uint32_t first, uint32_t n_groups,
                           float *ret_scales, float *ret_mins) {
+    prefetch_ahead(scales, n_groups / 8 * K_SCALES_BYTES);
     for (uint32_t g = 0; g < n_groups; g++)
         for (uint32_t o = 0; o < PANEL_ROWS; o += TWO * QUARTER_ROWS) {
             const uint8_t *super = scales + (size_t)((first + g) / 8) * K_SCALES_BYTES;
@@ -177,6 +174,7 @@ static void unpack_k_avx2(const uint8_t *scales, uint32_t first, uint32_t n_grou
 
 static void unpack_q6_k_avx2(const uint8_t *scales, uint32_t first, uint32_t n_groups,
                              float *ret_scales, float *ret_mins) {
+    prefetch_ahead(scales, n_groups / 8 * Q6_K_SCALES_BYTES);
     (void)ret_mins; /* has none */
     for (uint32_t h = 0; h < 2 * n_groups; h++)
         for (uint32_t o = 0; o < PANEL_ROWS; o += TWO * QUARTER_ROWS) {
@@ -307,8 +305,10 @@ KERNEL_INLINE void int8_tile(enum int8_tile_kind kind, uint32_t n_rows, const st
             sums[r][1] = _mm256_loadu_ps(part + r * PANEL_ROWS + QUARTER_ROWS);
         }
         for (uint32_t g = 0; g < w->n_groups; g++) {
-            if (w->ahead != 0 && o == 0)
-                prefetch_steps(w->codes + (size_t)g * group * PANEL_ROWS, (int)group / 4);
+            for (uint32_t t = g * group / 4; o == 0 && t < (g + 1) * group / 4; t++) {
+                _mm_prefetch((const char *)w->soon + t * w->soon_step, _MM_HINT_T0);
+                _mm_prefetch((const char *)w->soon + t * w->soon_step + 64, _MM_HINT_T0);
+            }
             add_group(kind, n_rows, w, o, x, g, sums);
         }
         KERNEL_UNROLL(4)

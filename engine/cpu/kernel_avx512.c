@@ -54,19 +54,13 @@ static inline __m512i nibbles(const uint8_t *codes, int t) {
     return _mm512_and_si512(t < HALF_STEPS ? both : shift_right(both, 4), _mm512_set1_epi8(15));
 }
 
-/* Asks for what comes AHEAD_BYTES after some steps. */
-static inline void prefetch_steps(const uint8_t *codes, int n_steps) {
-    for (int i = 0; i < n_steps * STEP_BYTES; i += 64)
-        _mm_prefetch((const char *)codes + AHEAD_BYTES + i, _MM_HINT_T0);
-}
-
 static void unpack_4_avx512(const uint8_t *codes, const uint8_t *highs, uint8_t bias,
                             uint32_t n_groups, uint8_t *out) {
     const __m512i add = _mm512_set1_epi8((char)bias);
 
     (void)highs; /* codes of 4 bits have none */
     for (uint32_t g = 0; g < n_groups; g++) {
-        prefetch_steps(codes, HALF_STEPS);
+        prefetch_ahead(codes, HALF_STEPS * STEP_BYTES);
         for (int h = 0; h < HALVES; h++) {
             KERNEL_UNROLL(8)
             for (int t = 0; t < GROUP_STEPS; t++)
@@ -84,8 +78,8 @@ static void unpack_5_avx512(const uint8_t *codes, const uint8_t *highs, uint8_t 
     const __m512i bit_4 = _mm512_set1_epi8(16);
 
     for (uint32_t g = 0; g < n_groups; g++) {
-        prefetch_steps(codes, HALF_STEPS);
-        prefetch_steps(highs, 1);
+        prefetch_ahead(codes, HALF_STEPS * STEP_BYTES);
+        prefetch_ahead(highs, STEP_BYTES);
         for (int h = 0; h < HALVES; h++) {
             const __m512i bits = load_vector(highs + h * HALF_BYTES);
 
@@ -110,8 +104,8 @@ static void unpack_6_avx512(const uint8_t *codes, const uint8_t *highs, uint8_t 
     const __m512i bits_45 = _mm512_set1_epi8(48);
 
     for (uint32_t g = 0; g < n_groups; g++) {
-        prefetch_steps(codes, HALF_STEPS);
-        prefetch_steps(highs, 2);
+        prefetch_ahead(codes, HALF_STEPS * STEP_BYTES);
+        prefetch_ahead(highs, 2 * STEP_BYTES);
         for (int h = 0; h < HALVES; h++) {
             KERNEL_UNROLL(8)
             for (int t = 0; t < GROUP_STEPS; t++) {
@@ -136,6 +130,7 @@ static inline __m512 load_halves(const uint8_t *halves) {
 
 static void unpack_half_avx512(const uint8_t *scales, uint32_t first, uint32_t n_groups,
                                float *ret_scales, float *ret_mins) {
+    prefetch_ahead(scales, n_groups * PANEL_ROWS * 2);
     (void)ret_mins; /* these types have none */
     for (uint32_t i = 0; i < n_groups * PANEL_ROWS; i += HALF_ROWS)
         _mm512_storeu_ps(ret_scales + i,
@@ -144,6 +139,7 @@ static void unpack_half_avx512(const uint8_t *scales, uint32_t first, uint32_t n
 
 static void unpack_half_min_avx512(const uint8_t *scales, uint32_t first, uint32_t n_groups,
                                    float *ret_scales, float *ret_mins) {
+    prefetch_ahead(scales, n_groups * PANEL_ROWS * 4);
     for (uint32_t g = 0; g < n_groups; g++)
         for (uint32_t o = 0; o < PANEL_ROWS; o += HALF_ROWS) {
             const uint8_t *group = scales + (size_t)(first + g) * PANEL_ROWS * 4 + o * 2;
@@ -162,6 +158,7 @@ static inline void scale_bytes(const uint8_t *factors, __m128i values, float sig
 
 static void unpack_k_avx512(const uint8_t *scales, uint32_t first, uint32_t n_groups,
                             float *ret_scales, float *ret_mins) {
+    prefetch_ahead(scales, n_groups / 8 * K_SCALES_BYTES);
     for (uint32_t g = 0; g < n_groups; g++)
         for (uint32_t o = 0; o < PANEL_ROWS; o += HALF_ROWS) {
             const uint8_t *super = scales + (size_t)((first + g) / 8) * K_SCALES_BYTES;
@@ -176,6 +173,7 @@ static void unpack_k_avx512(const uint8_t *scales, uint32_t first, uint32_t n_gr
 
 static void unpack_q6_k_avx512(const uint8_t *scales, uint32_t first, uint32_t n_groups,
                                float *ret_scales, float *ret_mins) {
+    prefetch_ahead(scales, n_groups / 8 * Q6_K_SCALES_BYTES);
     (void)ret_mins; /* has none */
     for (uint32_t h = 0; h < 2 * n_groups; h++)
         for (uint32_t o = 0; o < PANEL_ROWS; o += HALF_ROWS) {
@@ -220,14 +218,14 @@ static inline __m512i broadcast_4(const int8_t *codes) {
 
 /* The sums of n_rows rows (a constant) over some steps of codes. */
 KERNEL_INLINE void add_dots(__m512i dots[][HALVES], uint32_t n_rows, int n_steps, const uint8_t *w,
-                            size_t ahead, const int8_t *x, size_t stride) {
+                            const uint8_t *soon, size_t soon_step, const int8_t *x, size_t stride) {
     KERNEL_UNROLL(16)
     for (int t = 0; t < n_steps; t++) {
         const __m512i w_0 = load_vector(w + t * STEP_BYTES);
         const __m512i w_1 = load_vector(w + t * STEP_BYTES + HALF_BYTES);
 
-        _mm_prefetch((const char *)w + t * STEP_BYTES + ahead, _MM_HINT_T0);
-        _mm_prefetch((const char *)w + t * STEP_BYTES + HALF_BYTES + ahead, _MM_HINT_T0);
+        _mm_prefetch((const char *)soon + t * soon_step, _MM_HINT_T0);
+        _mm_prefetch((const char *)soon + t * soon_step + 64, _MM_HINT_T0);
         KERNEL_UNROLL(8)
         for (uint32_t r = 0; r < n_rows; r++) {
             const __m512i four = broadcast_4(x + r * stride + t * 4);
@@ -247,7 +245,8 @@ KERNEL_INLINE void add_group(enum int8_tile_kind kind, uint32_t n_rows, const st
     KERNEL_UNROLL(8)
     for (uint32_t r = 0; r < n_rows; r++)
         dots[r][0] = dots[r][1] = _mm512_set1_epi32(row_int(x->start, x->stride, r, g));
-    add_dots(dots, n_rows, (int)group / 4, codes, w->ahead, x->codes + g * group, x->stride);
+    add_dots(dots, n_rows, (int)group / 4, codes, w->soon + (size_t)g * group / 4 * w->soon_step,
+             w->soon_step, x->codes + g * group, x->stride);
 
     KERNEL_UNROLL(8)
     for (uint32_t r = 0; r < n_rows; r++) {
@@ -286,8 +285,8 @@ KERNEL_INLINE void add_half_groups(uint32_t n_rows, const struct int8_chunk *w,
             const int32_t start = row_int(x->start, x->stride, r, g);
             dots[r][0] = dots[r][1] = _mm512_set1_epi32(part == 0 ? start_0 : start - start_0);
         }
-        add_dots(dots, n_rows, HALF_STEPS, w->codes + (size_t)first * PANEL_ROWS, w->ahead,
-                 x->codes + first, x->stride);
+        add_dots(dots, n_rows, HALF_STEPS, w->codes + (size_t)first * PANEL_ROWS,
+                 w->soon + first / 4 * w->soon_step, w->soon_step, x->codes + first, x->stride);
 
         KERNEL_UNROLL(8)
         for (uint32_t r = 0; r < n_rows; r++) {

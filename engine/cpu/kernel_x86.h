@@ -9,6 +9,12 @@
 
 #include "cpu/kernel.h"
 
+/* Asks for what comes AHEAD_BYTES after some bytes that are read now. */
+static inline void prefetch_ahead(const uint8_t *bytes, uint32_t n_bytes) {
+    for (uint32_t i = 0; i < n_bytes; i += 64)
+        _mm_prefetch((const char *)bytes + AHEAD_BYTES + i, _MM_HINT_T0);
+}
+
 static inline __m128i load_16(const uint8_t *packed, uint32_t i) {
     return _mm_loadu_si128((const __m128i *)(const void *)(packed + (size_t)i * PANEL_ROWS));
 }

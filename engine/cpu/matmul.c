@@ -393,19 +393,23 @@ static void int8_panel(const struct matrix *matrix, const uint8_t *panel, const 
     for (uint32_t in = 0; in < n_in; in += PART_INPUTS) {
         const uint32_t n = n_in - in < PART_INPUTS ? n_in - in : PART_INPUTS;
         const struct panel_place place = panel_place(format, matrix->n_in, in);
-        struct int8_chunk chunk = {
-            .codes = panel + place.codes, .n_groups = n / group, .ahead = AHEAD_BYTES};
+        struct int8_chunk chunk = {.codes = panel + place.codes,
+                                   .n_groups = n / group,
+                                   .soon = panel + place.codes + AHEAD_BYTES,
+                                   .soon_step = STEP_BYTES};
 
-        if (format->width != CODE_8) {
-            ops->unpack_codes[format->width](panel + place.codes, panel + place.highs, format->bias,
-                                             n / GROUP, codes);
-            chunk.codes = codes;
-            chunk.ahead = 0;
-        }
         if (kind != TILE_CHANNEL) {
             ops->unpack_scales[format->scales](panel + place.scales, 0, n / GROUP, scales, mins);
             chunk.scales = scales;
             chunk.mins = mins;
+        }
+        if (format->width != CODE_8) {
+            ops->unpack_codes[format->width](panel + place.codes, panel + place.highs, format->bias,
+                                             n / GROUP, codes);
+            /* The stored bytes are all read: while rows pass, fetch those of the next part. */
+            chunk.codes = codes;
+            chunk.soon += n * PANEL_ROWS / 2;
+            chunk.soon_step = STEP_BYTES / 2;
         }
         for (uint32_t t = 0; t < n_tiles; t++) {
             const struct part part = part_of(n_rows, n_tiles, t);
@@ -419,7 +423,8 @@ static void int8_panel(const struct matrix *matrix, const uint8_t *panel, const 
                 .stride = row.stride,
             };
             ops->tile_int8[kind](&chunk, &rows, part.n, acc + part.first * PANEL_ROWS);
-            chunk.ahead = 0; /* later tiles find the codes in L1 */
+            chunk.soon = chunk.codes; /* once is enough */
+            chunk.soon_step = 0;
         }
     }
 }

@@ -92,14 +92,13 @@ struct panel_place panel_place(const struct panel_format *format, uint32_t n_in,
     const uint32_t left = padded - part_first;
     const uint32_t part_len = left < PART_INPUTS ? left : PART_INPUTS;
     const size_t part = region_bytes(format, part_first);
-    const size_t highs = part + codes_bytes(format, part_len);
-    const size_t scales = format->scales == SCALE_CHANNEL ? region_bytes(format, padded)
-                                                          : highs + highs_bytes(format, part_len);
+    const size_t highs = part + scales_bytes(format, part_len);
+    const size_t codes = highs + highs_bytes(format, part_len);
     return (struct panel_place){
-        .codes = part + codes_bytes(format, part_in),
-        .highs = highs + highs_bytes(format, part_in),
-        .scales = scales,
+        .scales = format->scales == SCALE_CHANNEL ? region_bytes(format, padded) : part,
         .first_group = part_in / GROUP,
+        .highs = highs + highs_bytes(format, part_in),
+        .codes = codes + codes_bytes(format, part_in),
     };
 }
 

@@ -15,7 +15,7 @@
  *           are bits 4 and 5 of byte b of step t
  *
  * A panel of integers is a run of parts of PART_INPUTS inputs (the last may be shorter), each
- * [codes | highs | scales], so that a product reads a matrix strictly from its first byte to its
+ * [scales | highs | codes], so that a product reads a matrix strictly from its first byte to its
  * last: memory likes nothing better. Scales, in order of the groups of a part:
  *
  *   SCALE_CHANNEL   f32 [32], one a row, after the last part
@@ -79,10 +79,10 @@ size_t panel_bytes(const struct panel_format *format, uint32_t n_in);
 
 /* Offsets in a panel: of the group that input `in` begins, and of the scales of its part. */
 struct panel_place {
-    size_t codes;
-    size_t highs;
     size_t scales;        /* of the first group of the part, or the scales of channels */
     uint32_t first_group; /* the group's number in its part */
+    size_t highs;
+    size_t codes;
 };
 
 /* The place of input `in` (a multiple of GROUP; of 1 for floats) in a panel of n_in inputs. */
