@@ -373,15 +373,30 @@ static enum int8_tile_kind tile_kind(enum scale_kind scales) {
     }
 }
 
+/* The stack of an item, below 56 KiB. */
+struct scratch {
+    alignas(64) float acc[ROW_BLOCK * PANEL_ROWS];
+    union {
+        struct unpacked_part {
+            alignas(64) uint8_t codes[PART_INPUTS * PANEL_ROWS];
+            alignas(64) float scales[PART_INPUTS / 16 * PANEL_ROWS];
+            alignas(64) float mins[PART_INPUTS / GROUP * PANEL_ROWS];
+        } part;
+        struct widened_chunk {
+            alignas(64) uint8_t codes[FLOAT_CHUNK * PANEL_ROWS];
+            alignas(64) float scales[FLOAT_CHUNK / 16 * PANEL_ROWS];
+            alignas(64) float mins[FLOAT_CHUNK / GROUP * PANEL_ROWS];
+            alignas(64) float weights[FLOAT_CHUNK * PANEL_ROWS];
+        } chunk;
+    };
+};
+
 /*
  * acc[n_rows][PANEL_ROWS] += int8 product of a panel, but for the scales of channels. x: the
  * rows in their int8 form.
  */
 static void int8_panel(const struct matrix *matrix, const uint8_t *panel, const uint8_t *x,
-                       uint32_t n_rows, float *acc) {
-    alignas(64) uint8_t codes[PART_INPUTS * PANEL_ROWS];
-    alignas(64) float scales[PART_INPUTS / 16 * PANEL_ROWS];
-    alignas(64) float mins[PART_INPUTS / GROUP * PANEL_ROWS];
+                       uint32_t n_rows, struct unpacked_part *unpacked, float *acc) {
     const struct matmul_ops *ops = matrix->ops;
     const struct panel_format *format = matrix->panel;
     const uint32_t n_in = panel_n_in(format, matrix->n_in);
@@ -399,15 +414,16 @@ static void int8_panel(const struct matrix *matrix, const uint8_t *panel, const 
                                    .soon_step = STEP_BYTES};
 
         if (kind != TILE_CHANNEL) {
-            ops->unpack_scales[format->scales](panel + place.scales, 0, n / GROUP, scales, mins);
-            chunk.scales = scales;
-            chunk.mins = mins;
+            ops->unpack_scales[format->scales](panel + place.scales, 0, n / GROUP, unpacked->scales,
+                                               unpacked->mins);
+            chunk.scales = unpacked->scales;
+            chunk.mins = unpacked->mins;
         }
         if (format->width != CODE_8) {
             ops->unpack_codes[format->width](panel + place.codes, panel + place.highs, format->bias,
-                                             n / GROUP, codes);
+                                             n / GROUP, unpacked->codes);
             /* The stored bytes are all read: while rows pass, fetch those of the next part. */
-            chunk.codes = codes;
+            chunk.codes = unpacked->codes;
             chunk.soon += n * PANEL_ROWS / 2;
             chunk.soon_step = STEP_BYTES / 2;
         }
@@ -431,23 +447,22 @@ static void int8_panel(const struct matrix *matrix, const uint8_t *panel, const 
 
 /* Inputs [in, in + n) of a panel of integers as f32 [n][PANEL_ROWS], exactly dequantised. */
 static void widen(const struct matrix *matrix, const uint8_t *panel, uint32_t in, uint32_t n,
-                  float *out) {
-    alignas(64) uint8_t codes[FLOAT_CHUNK * PANEL_ROWS];
-    alignas(64) float scales[FLOAT_CHUNK / 16 * PANEL_ROWS];
-    alignas(64) float mins[FLOAT_CHUNK / GROUP * PANEL_ROWS];
+                  struct widened_chunk *wide) {
     const struct matmul_ops *ops = matrix->ops;
     const struct panel_format *format = matrix->panel;
     const struct panel_place place = panel_place(format, matrix->n_in, in);
     const enum int8_tile_kind kind = tile_kind(format->scales);
-    const bool is_stored_as_bytes = format->width == CODE_8;
+    const uint8_t *codes = panel + place.codes;
 
-    if (!is_stored_as_bytes)
-        ops->unpack_codes[format->width](panel + place.codes, panel + place.highs, format->bias,
-                                         n / GROUP, codes);
-    ops->unpack_scales[format->scales](panel + place.scales, place.first_group, n / GROUP, scales,
-                                       mins);
-    ops->widen(is_stored_as_bytes ? panel + place.codes : codes, scales,
-               kind == TILE_MINIMUM ? mins : NULL, kind == TILE_HALF_GROUPS ? 16 : GROUP, n, out);
+    ops->unpack_scales[format->scales](panel + place.scales, place.first_group, n / GROUP,
+                                       wide->scales, wide->mins);
+    if (format->width != CODE_8) {
+        ops->unpack_codes[format->width](codes, panel + place.highs, format->bias, n / GROUP,
+                                         wide->codes);
+        codes = wide->codes;
+    }
+    ops->widen(codes, wide->scales, kind == TILE_MINIMUM ? wide->mins : NULL,
+               kind == TILE_HALF_GROUPS ? 16 : GROUP, n, wide->weights);
 }
 
 static float_tile_fn float_tile(const struct matrix *matrix) {
@@ -462,8 +477,7 @@ static float_tile_fn float_tile(const struct matrix *matrix) {
 
 /* acc[n_rows][PANEL_ROWS] += float product of a panel, by partial sums of FLOAT_CHUNK inputs. */
 static void float_panel(const struct matrix *matrix, const uint8_t *panel, const uint8_t *x,
-                        uint32_t n_rows, float *acc) {
-    alignas(64) float wide[FLOAT_CHUNK * PANEL_ROWS];
+                        uint32_t n_rows, struct widened_chunk *wide, float *acc) {
     const uint32_t n_in = panel_n_in(matrix->panel, matrix->n_in);
     const bool is_stored_as_float = matrix->panel->scales == SCALE_NONE;
     const size_t x_bytes = matrix->arithmetic == MATMUL_BF16_DOT ? 2 : 4;
@@ -473,7 +487,7 @@ static void float_panel(const struct matrix *matrix, const uint8_t *panel, const
 
     for (uint32_t in = 0; in < n_in; in += FLOAT_CHUNK) {
         const uint32_t n = n_in - in < FLOAT_CHUNK ? n_in - in : FLOAT_CHUNK;
-        const void *w = wide;
+        const void *w = wide->weights;
         size_t ahead = 0;
 
         if (is_stored_as_float) {
@@ -521,7 +535,7 @@ static void finish_panel(const struct matmul_job *job, const uint8_t *panel, uin
 }
 
 void matmul_item(const struct matmul_job *job, uint32_t item, uint32_t worker) {
-    alignas(64) float acc[ROW_BLOCK * PANEL_ROWS];
+    struct scratch scratch;
     const struct matrix *matrix = job->matrix;
     const struct cut cut = cut_job(job);
     const struct part rows = part_of(job->n_rows, cut.n_blocks, item / cut.n_runs);
@@ -535,12 +549,12 @@ void matmul_item(const struct matmul_job *job, uint32_t item, uint32_t worker) {
     for (uint32_t i = first; i < end; i++) {
         const uint8_t *panel = (const uint8_t *)matrix->data + i * one;
 
-        memset(acc, 0, (size_t)rows.n * PANEL_ROWS * sizeof *acc);
+        memset(scratch.acc, 0, (size_t)rows.n * PANEL_ROWS * sizeof(float));
         if (is_int8(matrix->arithmetic))
-            int8_panel(matrix, panel, x, rows.n, acc);
+            int8_panel(matrix, panel, x, rows.n, &scratch.part, scratch.acc);
         else
-            float_panel(matrix, panel, x, rows.n, acc);
-        finish_panel(job, panel, i * PANEL_ROWS, rows, acc);
+            float_panel(matrix, panel, x, rows.n, &scratch.chunk, scratch.acc);
+        finish_panel(job, panel, i * PANEL_ROWS, rows, scratch.acc);
     }
 }
 
