@@ -48,7 +48,6 @@ struct seq {
     struct digest next_digest; /* of the block behind place; valid only if has_next_digest */
     uint32_t n_published;
     bool has_next_digest;
-    bool reads_cache;
     bool chain_closed; /* the next block, and so all later ones, must not be shared */
 
     bool scores;       /* every prompt row goes through the head */
