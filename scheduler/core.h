@@ -26,7 +26,8 @@
 /* What only grows; scheduler_stats has the words. */
 struct core_counters {
     uint64_t steps, preemptions, stalls;
-    uint64_t prompt_tokens_computed, prompt_tokens_cached, generated_tokens; /* once each */
+    uint64_t prompt_tokens_computed, prompt_tokens_cached; /* a token counts once, in one */
+    uint64_t generated_tokens;
     uint64_t prefix_queries, prefix_hits;
     uint64_t step_tokens;
     uint64_t blocks_published, blocks_taken; /* to and from the prefix index */

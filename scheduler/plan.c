@@ -76,8 +76,8 @@ static void serve(struct planner *planner, struct seq *seq, uint32_t n) {
 
 /* Decodes. */
 
-/* A block for the next token of seq; false if seq itself had to give way. */
-static bool make_room(struct planner *planner, struct seq *seq) {
+/* A block for the next token of seq, unless seq itself has to give way. */
+static void make_room(struct planner *planner, struct seq *seq) {
     struct core *core = planner->core;
 
     while (core_unreserved(core) == 0) {
@@ -86,10 +86,9 @@ static bool make_room(struct planner *planner, struct seq *seq) {
         core_preempt(core, victim);
         planner->preempted = true;
         if (victim == seq)
-            return false;
+            return;
     }
     core_grow(core, seq);
-    return true;
 }
 
 static bool needs_block(const struct core *core, const struct seq *seq) {
@@ -97,8 +96,8 @@ static bool needs_block(const struct core *core, const struct seq *seq) {
 }
 
 /*
- * Step 1. A victim may stand anywhere in the ring, also where the walk is about to go, hence the
- * restart: after a preemption it begins again, and those that have room are passed over.
+ * Step 1. A victim may stand anywhere in the ring, also where the walk is about to go; so after a
+ * preemption the walk begins again, and passes over those that have room by now.
  */
 static void make_room_for_decodes(struct planner *planner) {
     struct core *core = planner->core;
@@ -109,7 +108,7 @@ static void make_room_for_decodes(struct planner *planner) {
         struct seq *seq = list_entry(node, struct seq, link);
         const uint64_t n_preemptions = core->counters.preemptions;
         if (needs_block(core, seq))
-            (void)make_room(planner, seq); /* if it gave way itself, the walk restarts as well */
+            make_room(planner, seq);
         const bool restart = core->counters.preemptions != n_preemptions;
         node = restart ? core->decoding.next : node->next;
         n = restart ? 0 : n + 1;

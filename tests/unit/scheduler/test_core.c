@@ -702,6 +702,17 @@ static void test_core_bad_row_ends_its_sequence_only_and_is_not_cached(void **st
     rig_free(rig);
 }
 
+static void test_core_bad_row_behind_good_ones_keeps_the_good_tokens(void **state) {
+    (void)state;
+    struct rig *rig = rig_new();
+    rig->fake.nan_at = 3;
+    rig_start(rig);
+    (void)add(rig, 1, 9, 8);
+    run_out(rig);
+    assert_answer(rig, 1, 1, 9, 2, FINISH_ERROR);
+    rig_free(rig);
+}
+
 static void test_core_failed_step_ends_its_batch_only(void **state) {
     (void)state;
     struct rig *rig = rig_new();
@@ -880,6 +891,7 @@ int main(void) {
         cmocka_unit_test(test_core_scores_come_in_chunks_and_skip_the_cache),
         cmocka_unit_test(test_core_logits_land_at_their_rows),
         cmocka_unit_test(test_core_bad_row_ends_its_sequence_only_and_is_not_cached),
+        cmocka_unit_test(test_core_bad_row_behind_good_ones_keeps_the_good_tokens),
         cmocka_unit_test(test_core_failed_step_ends_its_batch_only),
         cmocka_unit_test(test_core_missing_or_foreign_token_is_an_error_not_a_crash),
         cmocka_unit_test(test_core_pool_ends_a_lone_sequence_at_its_last_slot),
