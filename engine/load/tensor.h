@@ -32,7 +32,7 @@ enum weight_type {
 
 /* Rows are stored one after another, each as n_cols / block_len blocks. */
 struct weight_type_info {
-    const char *name;     /* "Q4_K"; NULL: not served */
+    const char *name;     /* "Q4_K" */
     uint32_t block_len;   /* weights per block */
     uint32_t block_bytes; /* bytes per block */
     /*
@@ -45,6 +45,13 @@ struct weight_type_info {
 /* NULL for a type that is not served. */
 const struct weight_type_info *weight_type_info(uint32_t type);
 
+/*
+ * Name and block size of every type that a GGUF file may hold, served or not (dequantize is then
+ * NULL): to check where a tensor ends and to name what is refused. NULL for numbers that GGUF
+ * does not have.
+ */
+const struct weight_type_info *weight_type_layout(uint32_t type);
+
 enum { TENSOR_MAX_DIMS = 4 };
 
 struct tensor {
@@ -52,7 +59,7 @@ struct tensor {
     enum weight_type type;
     uint32_t n_dims;
     uint64_t shape[TENSOR_MAX_DIMS]; /* outermost first: [rows, cols]; unused ones are 1 */
-    const void *data;                /* in the file mapping */
+    const void *data;                /* in the file mapping; may lie on any byte */
     size_t n_bytes;
 };
 

@@ -64,8 +64,11 @@ struct hparams {
     float attention_scale; /* head_dim^-0.5 unless the family says otherwise */
     enum activation activation;
     struct rope_params rope;
-    bool tied_embeddings; /* the head is the embedding */
-    uint32_t max_position;
+    bool tied_embeddings;  /* the head is the embedding */
+    uint32_t max_position; /* context length trained for, after rope scaling */
+
+    /* Which of the tensors that not every model has are there, in every layer or in none. */
+    bool qkv_bias, o_bias, ffn_bias, qk_norm;
     struct layer_spec *layers; /* [n_layers], owned by the model */
 };
 

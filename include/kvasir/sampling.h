@@ -2,7 +2,7 @@
 /*
  * sampling - how one token is chosen from one row of logits; semantics and ranges are vLLM's.
  *
- * Order: allowed ids, min_tokens and logit_bias, penalties, temperature, min_p, top_k, top_p,
+ * Order: allowed ids, bad words, min_tokens and logit_bias, penalties, temperature, min_p, top_k, top_p,
  * softmax, draw. Ranges are checked at the edge (server); the sampler is total on all inputs.
  * A draw depends only on (seed, position): never on the neighbours in the batch.
  */
@@ -22,6 +22,12 @@ enum { SAMPLING_MAX_LOGPROBS = 20 };
 struct token_bias {
     token_id token;
     float bias; /* -100 .. 100, added to the logit */
+};
+
+/* A run of ids whose last one must not follow the others (bad_words). */
+struct token_run {
+    const token_id *ids;
+    uint32_t n;
 };
 
 /*
@@ -47,6 +53,9 @@ struct sampling_params {
 
     const token_id *allowed_ids; /* when n_allowed_ids > 0, all others have logit -inf */
     uint32_t n_allowed_ids;
+
+    const struct token_run *bad_words; /* a run of one id is never produced */
+    uint32_t n_bad_words;
 
     bool wants_logprobs; /* report the chosen token's log-probability (raw logits) */
     uint32_t n_top;      /* and the n best, 0 .. SAMPLING_MAX_LOGPROBS */

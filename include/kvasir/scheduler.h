@@ -89,7 +89,7 @@ struct scheduler_event {
     seq_id id;
     token_id token; /* TOKEN_NONE: no new token (prompt scores only, or an end without one) */
     enum finish_reason finish;
-    token_id stop_token; /* with FINISH_STOP by an id: that id; else TOKEN_NONE */
+    token_id stop_token; /* with FINISH_STOP: that id, which is also `token`; else TOKEN_NONE */
     float logprob;       /* valid if asked for */
     uint32_t rank;
     uint32_t n_top;
@@ -113,8 +113,12 @@ struct scheduler_output {
     struct scheduler_output *next; /* older first */
     struct scheduler_event *events;
     uint32_t n_events;
-    /* private */
-    struct arena arena;
+    /* private: room reserved behind the struct, in the same allocation */
+    uint32_t cap_events;
+    uint32_t n_tops, cap_tops;
+    uint32_t n_scores, cap_scores;
+    struct token_logprob *tops;
+    struct row_output *scores;
 };
 
 /* A snapshot for /metrics and for people. Counters only grow; gauges are of the last step. */
@@ -146,8 +150,9 @@ void scheduler_request_free(struct scheduler_request *request);
 
 /*
  * Takes the request in every case; on success gives its id. -EINVAL: it can never fit (message
- * with both numbers: prompt against max_model_len or against the KV pool); -EAGAIN: the queue is
- * full; -ESHUTDOWN: stopping; -ENOMEM.
+ * with both numbers; param is "max_model_len" or "kv_pool", whichever is too small), or a token
+ * id is outside the vocabulary (param "prompt"); -EAGAIN: the queue is full (param
+ * "max_queued_requests" or "max_queued_tokens"); -ESHUTDOWN: stopping; -ENOMEM.
  */
 int scheduler_submit(struct scheduler *scheduler, struct scheduler_request *request, seq_id *ret_id,
                      struct error *reterr) KV_MUST_CHECK;
