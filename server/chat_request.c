@@ -36,7 +36,8 @@ static struct place place_of(const char *fmt, ...) {
 }
 
 static int refuse(struct error *reterr, struct place place, const char *reason) {
-    return error_set_param(reterr, -EINVAL, place.text, "'%s' %s.", place.text, reason);
+    (void)error_set_param(reterr, -EINVAL, place.text, "'%s' %s.", place.text, reason);
+    return -EINVAL; /* not what error_set_param returns, though equal: compilers see it is not 0 */
 }
 
 /* ---- JSON as template values; depth is limited by json_read ---- */

@@ -119,6 +119,11 @@ void exchange_client_gone(struct exchange *x) {
     exchange_unref(x); /* a job on the pool may still hold it */
 }
 
+void exchange_abort(struct exchange *x) {
+    if (x->conn)
+        conn_close(x->conn);
+}
+
 /* ---- responses ---- */
 
 void exchange_header(struct exchange *x, const char *name, const char *fmt, ...) {
@@ -141,7 +146,7 @@ static void write_head(struct exchange *x, struct http_response_head *head, stru
     http_response_write_head(out, head);
 }
 
-static void send(struct exchange *x, struct buf *out) {
+static void send_bytes(struct exchange *x, struct buf *out) {
     x->access.bytes_out += out->len;
     if (!x->conn)
         return;
@@ -164,7 +169,7 @@ void exchange_reply(struct exchange *x, int status, const char *content_type, st
 
     x->on_gone = NULL; /* from here on the handler has nothing to stop */
     exchange_ref(x);
-    send(x, &out);
+    send_bytes(x, &out);
     buf_fini(&out);
     if (!x->done)
         finish_and_release(x);
@@ -280,7 +285,7 @@ void exchange_stream_send(struct exchange *x, struct buf *bytes) {
     else if (bytes->len > 0)
         buf_append(&out, bytes->data, bytes->len);
     buf_clear(bytes);
-    send(x, &out);
+    send_bytes(x, &out);
     buf_fini(&out);
 }
 
@@ -290,7 +295,7 @@ void exchange_stream_end(struct exchange *x) {
     if (x->chunked && x->conn) {
         struct buf out = {0};
         http_response_write_last_chunk(&out);
-        send(x, &out);
+        send_bytes(x, &out);
         buf_fini(&out);
     }
     if (!x->done)

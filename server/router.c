@@ -18,7 +18,7 @@ static const struct route routes[] = {
 };
 
 enum { N_ROUTES = sizeof routes / sizeof routes[0] };
-_Static_assert(N_ROUTES < ROUTER_MAX_ROUTES, "the last index stands for no route");
+_Static_assert((int)N_ROUTES < (int)ROUTER_MAX_ROUTES, "the last index stands for no route");
 
 static bool path_matches(const struct route *route, struct span path) {
     const size_t len = strlen(route->path);
