@@ -31,11 +31,11 @@ struct access_record {
     uint64_t prompt_tokens;
     uint64_t cached_tokens;
     uint64_t completion_tokens;
-    uint64_t queue_us;   /* to the first step of the first sequence */
-    uint64_t ttft_us;    /* 0: no token */
-    uint64_t tpot_us;    /* mean over the sequences with two tokens or more; 0: none */
-    const char *finish;  /* of the first sequence */
-    const char *phase;   /* where it was when the client went away or it failed; NULL */
+    uint64_t queue_us;  /* to the first step of the first sequence */
+    uint64_t ttft_us;   /* 0: no token */
+    uint64_t tpot_us;   /* mean over the sequences with two tokens or more; 0: none */
+    const char *finish; /* of the first sequence */
+    const char *phase;  /* where it was when the client went away or it failed; NULL */
 };
 
 void access_log_write(struct log *log, const struct access_record *record);

@@ -87,7 +87,8 @@ static void write_end(struct buf *out, const struct choice *choice) {
 }
 
 static void write_whole(struct buf *out, const struct choice *choice) {
-    buf_printf(out, "{\"index\":%u,\"message\":{\"role\":\"assistant\",\"content\":", choice->index);
+    buf_printf(out,
+               "{\"index\":%u,\"message\":{\"role\":\"assistant\",\"content\":", choice->index);
     buf_append_json_string(out, choice->delta.data, choice->delta.len);
     buf_append_str(out, ",\"refusal\":null}");
     write_logprobs(out, choice);

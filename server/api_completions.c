@@ -48,10 +48,11 @@ int completions_parse_prompts(const json_t *root, const struct gen_context *cont
     const bool several = json_is_array(value) && !json_is_number(json_array_get(value, 0));
     const size_t n = several ? json_array_size(value) : 1;
     if (n * (size_t)request->n > context->max_sequences)
-        return error_set_param(reterr, -EINVAL, "prompt",
-                               "A request can have at most %u choices; %zu prompts times n=%lld are "
-                               "more.",
-                               context->max_sequences, n, (long long)request->n);
+        return error_set_param(
+            reterr, -EINVAL, "prompt",
+            "A request can have at most %u choices; %zu prompts times n=%lld are "
+            "more.",
+            context->max_sequences, n, (long long)request->n);
     request->prompts = arena_alloc_zero(context->arena, n, sizeof *request->prompts);
     if (!request->prompts)
         return -ENOMEM;

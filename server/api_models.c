@@ -20,8 +20,7 @@ static const char *name_at(const struct server *server, uint32_t i) {
 static void write_model(struct buf *out, const struct server *server, const char *name) {
     buf_append_str(out, "{\"id\":");
     buf_append_json_string(out, name, strlen(name));
-    buf_printf(out,
-               ",\"object\":\"model\",\"created\":%lld,\"owned_by\":\"kvasir\",\"root\":",
+    buf_printf(out, ",\"object\":\"model\",\"created\":%lld,\"owned_by\":\"kvasir\",\"root\":",
                (long long)server->metrics.start_time_s);
     buf_append_json_string(out, server->service->info->name, strlen(server->service->info->name));
     buf_printf(out, ",\"parent\":null,\"max_model_len\":%u}", server->service->max_model_len);

@@ -95,8 +95,8 @@ static int encode_messages(const json_t *root, const struct gen_context *context
     if (r < 0)
         return r;
     struct chat_prompt prompt;
-    r = chat_request_render(&request, context->service->chat_template, chat_request_clock(), &prompt,
-                            reterr);
+    r = chat_request_render(&request, context->service->chat_template, chat_request_clock(),
+                            &prompt, reterr);
     if (r < 0)
         return r;
     const unsigned flags = TOKENIZER_PARSE_SPECIAL |
@@ -116,10 +116,9 @@ static int encode_prompt(const json_t *root, const struct gen_context *context,
                                "'prompt' must be a string (or send 'messages').");
     /* For a prompt the default is true, for messages false, as in vLLM. */
     const bool add = !json_is_boolean(special) || json_is_true(special);
-    return tokenizer_encode(context->tokenizer, json_string_value(prompt),
-                            json_string_length(prompt),
-                            TOKENIZER_PARSE_SPECIAL | (add ? (unsigned)TOKENIZER_ADD_SPECIAL : 0u),
-                            NULL, 0, ids);
+    return tokenizer_encode(
+        context->tokenizer, json_string_value(prompt), json_string_length(prompt),
+        TOKENIZER_PARSE_SPECIAL | (add ? (unsigned)TOKENIZER_ADD_SPECIAL : 0u), NULL, 0, ids);
 }
 
 static void write_ids(struct text_job *job, const struct token_buf *ids, bool with_strings) {
@@ -177,7 +176,8 @@ static int detokenize(struct text_job *job, const json_t *root, struct error *re
         return r;
     const json_t *tokens = json_object_get(root, "tokens");
     if (!json_is_array(tokens))
-        return error_set_param(reterr, -EINVAL, "tokens", "'tokens' must be an array of token ids.");
+        return error_set_param(reterr, -EINVAL, "tokens",
+                               "'tokens' must be an array of token ids.");
     const token_id *ids;
     uint32_t n;
     r = params_parse_ids(tokens, "tokens", UINT32_MAX, &context, &ids, &n, reterr);

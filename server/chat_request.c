@@ -120,7 +120,8 @@ static const json_t *part_text(const json_t *part, struct place place, struct er
     }
     const json_t *text = json_object_get(part, refusal ? "refusal" : "text");
     if (!json_is_string(text)) {
-        (void)refuse(reterr, place, refusal ? "needs the string 'refusal'" : "needs the string 'text'");
+        (void)refuse(reterr, place,
+                     refusal ? "needs the string 'refusal'" : "needs the string 'text'");
         return NULL;
     }
     return text;
@@ -190,8 +191,8 @@ static int call_arguments(const json_t *arguments, struct place place, struct ar
     }
     json_t *parsed;
     struct error inner = {0};
-    const int r = json_read(json_string_value(arguments), json_string_length(arguments), &parsed,
-                            &inner);
+    const int r =
+        json_read(json_string_value(arguments), json_string_length(arguments), &parsed, &inner);
     if (r == -ENOMEM)
         return r;
     if (r < 0)
@@ -210,9 +211,10 @@ static int one_call(const json_t *call, size_t index, size_t n, struct arena *ar
         return refuse(reterr, place, "must be an object with a 'name'");
 
     struct chat_value *arguments;
-    const int r = call_arguments(member(function, "arguments"),
-                                 place_of("messages[%zu].tool_calls[%zu].function.arguments", index, n),
-                                 arena, &arguments, reterr);
+    const int r =
+        call_arguments(member(function, "arguments"),
+                       place_of("messages[%zu].tool_calls[%zu].function.arguments", index, n),
+                       arena, &arguments, reterr);
     if (r < 0)
         return r;
 
@@ -323,7 +325,8 @@ static int parse_messages(const json_t *root, const struct gen_context *context,
     struct chat_value *list = chat_list(context->arena);
     for (size_t i = 0; i < json_array_size(messages); i++) {
         struct chat_value *message;
-        const int r = one_message(json_array_get(messages, i), i, context, request, &message, reterr);
+        const int r =
+            one_message(json_array_get(messages, i), i, context, request, &message, reterr);
         if (r < 0)
             return r;
         if (chat_list_add(context->arena, list, message) < 0)
@@ -378,8 +381,8 @@ static int parse_tools(const json_t *root, const struct gen_context *context,
                           "must have the type \"function\" and a function with a name");
     }
     struct arena *arena = context->arena;
-    struct chat_value *value = use && json_array_size(tools) > 0 ? list_of(arena, tools)
-                                                                : chat_none(arena);
+    struct chat_value *value =
+        use && json_array_size(tools) > 0 ? list_of(arena, tools) : chat_none(arena);
     return set(arena, request->vars, "tools", value) < 0 ? -ENOMEM : 0;
 }
 
@@ -517,9 +520,9 @@ static int cut_after_final(const struct gen_request *request, struct chat_prompt
     return 0;
 }
 
-int chat_request_render(const struct gen_request *request, const struct chat_template *chat_template,
-                        struct chat_clock now, struct chat_prompt *ret_prompt,
-                        struct error *reterr) {
+int chat_request_render(const struct gen_request *request,
+                        const struct chat_template *chat_template, struct chat_clock now,
+                        struct chat_prompt *ret_prompt, struct error *reterr) {
     const struct chat_limits limits = {0};
     *ret_prompt = (struct chat_prompt){0};
     int r = chat_template_render(chat_template, request->vars, &limits, now, ret_prompt, reterr);
@@ -543,7 +546,8 @@ struct chat_clock chat_request_clock(void) {
     int days = local.tm_yday - utc.tm_yday;
     if (local.tm_year != utc.tm_year)
         days = local.tm_year > utc.tm_year ? 1 : -1;
-    clock.utc_offset_s = ((days * 24 + local.tm_hour - utc.tm_hour) * 60 + local.tm_min -
-                          utc.tm_min) * 60 + local.tm_sec - utc.tm_sec;
+    clock.utc_offset_s =
+        ((days * 24 + local.tm_hour - utc.tm_hour) * 60 + local.tm_min - utc.tm_min) * 60 +
+        local.tm_sec - utc.tm_sec;
     return clock;
 }

@@ -192,7 +192,8 @@ bool choice_take_event(struct choice *choice, const struct scheduler_event *even
         r = detokenizer_finish(choice->detok, &choice->delta);
 
     if (event->finish == FINISH_ERROR) {
-        const char *text = event->error ? event->error : "The engine could not compute this sequence.";
+        const char *text =
+            event->error ? event->error : "The engine could not compute this sequence.";
         const char *copy = arena_dup(&choice->gen->x->arena, text, strlen(text));
         fail(choice, copy ? copy : "The engine could not compute this sequence.");
     } else if (event->finish == FINISH_CANCELLED)

@@ -11,11 +11,11 @@
 #include "server_state.h"
 
 enum {
-    SEND_BUFFER_BYTES = 64 << 10,    /* the kernel's share of a reader that does not read */
-    MAX_UNREAD_BYTES = 16 << 10,     /* of pipelined requests, while one runs */
+    SEND_BUFFER_BYTES = 64 << 10,      /* the kernel's share of a reader that does not read */
+    MAX_UNREAD_BYTES = 16 << 10,       /* of pipelined requests, while one runs */
     MAX_PIPELINED_REPLIES = 256 << 10, /* bytes of replies queued before reading on */
     BODY_CHECK_MS = 5000,
-    MIN_BODY_RATE = 1 << 10,  /* bytes per second, below: 408 */
+    MIN_BODY_RATE = 1 << 10,   /* bytes per second, below: 408 */
     GOOD_BODY_RATE = 64 << 10, /* a body at this rate may take longer than body_timeout_s */
     LINGER_MS = 1000,
 };
@@ -33,9 +33,9 @@ struct conn {
     uint64_t request_start_us;  /* first byte of the head; then of the body */
     size_t last_queued;         /* write queue at the last look of the timer */
 
-    bool reading;    /* uv_read_start is on */
-    bool processing; /* inside process(): a reply that comes at once must not recurse */
-    bool ending;     /* no more requests: flush, linger, close */
+    bool reading;     /* uv_read_start is on */
+    bool processing;  /* inside process(): a reply that comes at once must not recurse */
+    bool ending;      /* no more requests: flush, linger, close */
     bool half_closed; /* the peer sent its end */
     bool closing;
     char peer[64];
@@ -214,9 +214,8 @@ void conn_write(struct conn *conn, struct buf *bytes) {
     size_t done = 0;
     if (conn_queued_bytes(conn) == 0) {
         /* Most writes fit into the socket, and then nothing needs to be allocated. */
-        uv_buf_t uvbuf = uv_buf_init(bytes->data, (unsigned)(bytes->len > INT32_MAX
-                                                                 ? INT32_MAX
-                                                                 : bytes->len));
+        uv_buf_t uvbuf =
+            uv_buf_init(bytes->data, (unsigned)(bytes->len > INT32_MAX ? INT32_MAX : bytes->len));
         const int n = uv_try_write((uv_stream_t *)&conn->tcp, &uvbuf, 1);
         done = n > 0 ? (size_t)n : 0;
     }
@@ -466,7 +465,7 @@ void conn_accept(uv_stream_t *listener, int status) {
     server->metrics.http_connections_accepted++;
     int send_bytes = SEND_BUFFER_BYTES;
     (void)uv_send_buffer_size((uv_handle_t *)&conn->tcp, &send_bytes); /* else the default holds */
-    (void)uv_tcp_nodelay(&conn->tcp, 1); /* only slower without */
+    (void)uv_tcp_nodelay(&conn->tcp, 1);                               /* only slower without */
     set_peer(conn);
     arm_for_state(conn);
     set_reading(conn, true);

@@ -329,8 +329,8 @@ static bool host_is_allowed(const struct server *server, const struct http_reque
     } else if (colon)
         host.len = (size_t)(colon - host.bytes);
 
-    if (span_is_nocase(host, "localhost") || span_is(host, "127.0.0.1") ||
-        span_is(host, "[::1]") || span_is_nocase(host, server->options.host))
+    if (span_is_nocase(host, "localhost") || span_is(host, "127.0.0.1") || span_is(host, "[::1]") ||
+        span_is_nocase(host, server->options.host))
         return true;
     for (uint32_t i = 0; i < server->options.n_allowed_hosts; i++) {
         if (span_is_nocase(host, server->options.allowed_hosts[i]))

@@ -53,7 +53,8 @@ static void truncate_ids(const struct generation *gen, struct token_buf *ids) {
         return;
     size_t keep = (size_t)q->truncate_prompt_tokens;
     if (q->truncate_prompt_tokens < 0) { /* what fits beside the answer */
-        const int64_t answer = q->max_tokens >= 1 && q->max_tokens < max_model_len ? q->max_tokens : 1;
+        const int64_t answer =
+            q->max_tokens >= 1 && q->max_tokens < max_model_len ? q->max_tokens : 1;
         keep = (size_t)(max_model_len - answer);
     }
     if (ids->n <= keep)
@@ -70,8 +71,8 @@ static unsigned encode_flags(const struct gen_request *q) {
 static int encode_chat(struct generation *gen, struct error *reterr) {
     const struct service *service = gen->x->server->service;
     struct chat_prompt prompt;
-    int r = chat_request_render(&gen->request, service->chat_template, chat_request_clock(), &prompt,
-                                reterr);
+    int r = chat_request_render(&gen->request, service->chat_template, chat_request_clock(),
+                                &prompt, reterr);
     if (r < 0)
         return r;
     r = tokenizer_encode(service->tokenizer, prompt.text.data ? prompt.text.data : "",
@@ -86,8 +87,8 @@ static int encode_text(struct generation *gen, const struct gen_prompt *prompt,
     const struct tokenizer *tokenizer = gen->x->server->service->tokenizer;
     int r = 0;
     if (prompt->text) {
-        r = tokenizer_encode(tokenizer, prompt->text, prompt->len, encode_flags(&gen->request), NULL,
-                             0, &encoded->ids);
+        r = tokenizer_encode(tokenizer, prompt->text, prompt->len, encode_flags(&gen->request),
+                             NULL, 0, &encoded->ids);
     } else {
         encoded->ids.ids = mem_alloc_array(prompt->n_ids, sizeof *prompt->ids);
         if (!encoded->ids.ids)

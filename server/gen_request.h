@@ -75,8 +75,8 @@ struct gen_request {
     size_t cache_salt_len;
 
     /* chat */
-    struct chat_value *vars;    /* the template's variables */
-    const char *continue_text;  /* continue_final_message: the last message's text */
+    struct chat_value *vars;   /* the template's variables */
+    const char *continue_text; /* continue_final_message: the last message's text */
     size_t continue_len;
 
     /* completions */
@@ -107,9 +107,9 @@ int chat_request_parse(const json_t *root, const struct gen_context *context,
                        struct gen_request *request, struct error *reterr) KV_MUST_CHECK;
 
 /* The prompt of a chat request. Any thread. */
-int chat_request_render(const struct gen_request *request, const struct chat_template *chat_template,
-                        struct chat_clock now, struct chat_prompt *ret_prompt,
-                        struct error *reterr) KV_MUST_CHECK;
+int chat_request_render(const struct gen_request *request,
+                        const struct chat_template *chat_template, struct chat_clock now,
+                        struct chat_prompt *ret_prompt, struct error *reterr) KV_MUST_CHECK;
 
 /* This moment with the machine's time zone. */
 struct chat_clock chat_request_clock(void);

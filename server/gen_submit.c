@@ -63,9 +63,9 @@ static struct scheduler_request *request_of(const struct choice *choice, uint32_
     const struct generation *gen = choice->gen;
     const struct gen_request *q = &gen->request;
     const struct token_buf *ids = &choice->prompt->ids;
-    const size_t max_bytes = ids->n * sizeof(token_id) + q->n_logit_bias * sizeof(struct token_bias) +
-                             ((size_t)q->n_allowed_ids + q->n_stop_ids) * sizeof(token_id) +
-                             REQUEST_SLACK_BYTES;
+    const size_t max_bytes =
+        ids->n * sizeof(token_id) + q->n_logit_bias * sizeof(struct token_bias) +
+        ((size_t)q->n_allowed_ids + q->n_stop_ids) * sizeof(token_id) + REQUEST_SLACK_BYTES;
 
     struct scheduler_request *request =
         scheduler_request_create(ids->ids, (uint32_t)ids->n, max_bytes);
@@ -73,10 +73,10 @@ static struct scheduler_request *request_of(const struct choice *choice, uint32_
         return NULL;
     struct arena *arena = &request->arena;
     request->sampling = gen_request_sampling(q, n_of_prompt);
-    request->sampling.logit_bias = copy_array(arena, q->logit_bias, q->n_logit_bias,
-                                              sizeof *q->logit_bias);
-    request->sampling.allowed_ids = copy_array(arena, q->allowed_ids, q->n_allowed_ids,
-                                               sizeof *q->allowed_ids);
+    request->sampling.logit_bias =
+        copy_array(arena, q->logit_bias, q->n_logit_bias, sizeof *q->logit_bias);
+    request->sampling.allowed_ids =
+        copy_array(arena, q->allowed_ids, q->n_allowed_ids, sizeof *q->allowed_ids);
     request->stop_ids = all_stop_ids(gen, arena, &request->n_stop_ids);
     if (!request->sampling.logit_bias || !request->sampling.allowed_ids || !request->stop_ids) {
         scheduler_request_free(request);
@@ -97,7 +97,7 @@ static struct scheduler_request *request_of(const struct choice *choice, uint32_
 static int explain_refusal(int code, const struct error *error) {
     if (code != -EINVAL)
         return code;
-    return strcmp(error->param, "kv_pool") == 0 ? -ENOSPC
+    return strcmp(error->param, "kv_pool") == 0         ? -ENOSPC
            : strcmp(error->param, "max_model_len") == 0 ? -E2BIG
                                                         : code;
 }
@@ -106,8 +106,8 @@ static int submit_choice(struct choice *choice, uint32_t n_of_prompt, struct err
     struct generation *gen = choice->gen;
     struct server *server = gen->x->server;
     const struct gen_request *q = &gen->request;
-    int r = detokenizer_open(server->service->tokenizer, q->skip_special_tokens, q->stops, q->n_stops,
-                             q->include_stop_str_in_output, &choice->detok, reterr);
+    int r = detokenizer_open(server->service->tokenizer, q->skip_special_tokens, q->stops,
+                             q->n_stops, q->include_stop_str_in_output, &choice->detok, reterr);
     if (r < 0)
         return r;
     struct scheduler_request *request = request_of(choice, n_of_prompt);
@@ -133,7 +133,8 @@ static int submit_choice(struct choice *choice, uint32_t n_of_prompt, struct err
 
 static int init_choices(struct generation *gen, struct error *reterr) {
     const uint32_t n = (uint32_t)gen->request.n;
-    gen->choices = arena_alloc_zero(&gen->x->arena, (size_t)gen->n_prompts * n, sizeof *gen->choices);
+    gen->choices =
+        arena_alloc_zero(&gen->x->arena, (size_t)gen->n_prompts * n, sizeof *gen->choices);
     if (!gen->choices)
         return -ENOMEM;
     gen->n_choices = gen->n_prompts * n;

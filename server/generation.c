@@ -51,8 +51,7 @@ static void count_choice(const struct choice *choice, enum metrics_finish finish
     /* How fast the queue drains: a mean that forgets, for Retry-After. */
     if (server->last_finish_us) {
         const uint64_t gap = now - server->last_finish_us;
-        server->finish_gap_us =
-            server->finish_gap_us ? (server->finish_gap_us * 7 + gap) / 8 : gap;
+        server->finish_gap_us = server->finish_gap_us ? (server->finish_gap_us * 7 + gap) / 8 : gap;
     }
     server->last_finish_us = now;
 }
@@ -359,7 +358,8 @@ static bool cut_slow_reader(struct generation *gen) {
     if (queued <= x->server->options.max_stream_queue_bytes)
         return false;
     log_message(&x->server->log, LOG_WARNING,
-                "request %s: cancelled, its reader is %zu bytes behind", x->access.request_id, queued);
+                "request %s: cancelled, its reader is %zu bytes behind", x->access.request_id,
+                queued);
     cancel_open(gen, ABORT_SLOW_READER);
     x->access.phase = "reader too slow";
     exchange_abort(x);
@@ -539,7 +539,7 @@ static void log_stall(struct server *server) {
 void generation_tick(struct server *server) {
     const uint64_t now = clock_now_us();
     log_stall(server);
-    list_for_each(link, &server->generations) {
+    list_for_each (link, &server->generations) {
         struct generation *gen = list_entry(link, struct generation, link);
         if (gen->phase != GEN_RUNNING || !gen->request.stream ||
             now - gen->last_sent_us < (gen->begun ? PING_US : FIRST_PING_US))
@@ -553,7 +553,7 @@ void generation_tick(struct server *server) {
 }
 
 void generation_abort_all(struct server *server) {
-    list_for_each(link, &server->generations) {
+    list_for_each (link, &server->generations) {
         struct generation *gen = list_entry(link, struct generation, link);
         if (gen->phase == GEN_PREPARING) {
             gen->shutting_down = true;

@@ -77,8 +77,8 @@ struct gen_api {
     const char *id_prefix;
     const char *object;
     const char *chunk_object;
-    int (*parse)(const json_t *root, const struct gen_context *context,
-                 struct gen_request *request, struct error *reterr);
+    int (*parse)(const json_t *root, const struct gen_context *context, struct gen_request *request,
+                 struct error *reterr);
     /* Members of a choice object, braces included. */
     void (*write_first)(struct buf *out, const struct choice *choice); /* NULL: no such chunk */
     void (*write_chunk)(struct buf *out, const struct choice *choice); /* delta and logprobs */

@@ -317,8 +317,8 @@ static bool read_head(struct http_reader *reader) {
 
 static enum http_progress feed_head(struct http_reader *reader, const char *bytes, size_t len,
                                     size_t *ret_n) {
-    const enum http_scan scan = http_head_scan(&reader->scan, &reader->limits, bytes, len, ret_n,
-                                               &reader->refusal);
+    const enum http_scan scan =
+        http_head_scan(&reader->scan, &reader->limits, bytes, len, ret_n, &reader->refusal);
     buf_append(&reader->head, bytes, *ret_n);
     if (scan == HTTP_SCAN_REFUSED) {
         reader->state = READ_REFUSED;

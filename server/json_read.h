@@ -19,7 +19,7 @@
 
 enum {
     JSON_READ_MAX_DEPTH = 64,
-    JSON_READ_MAX_NUMBER = 64,       /* characters */
+    JSON_READ_MAX_NUMBER = 64, /* characters */
     JSON_READ_MAX_VALUES = 4 << 20,
 };
 

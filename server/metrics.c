@@ -6,20 +6,20 @@
 #include "kvasir/clock.h"
 
 /* vLLM's buckets. A dashboard's quantiles move when these do: do not change them. */
-static const double ttft_bounds[] = {.001, .005, .01, .02, .04, .06, .08, .1,  .25, .5,  .75,
+static const double ttft_bounds[] = {.001, .005, .01, .02, .04, .06, .08, .1, .25, .5,  .75,
                                      1,    2.5,  5,   7.5, 10,  20,  40,  80, 160, 640, 2560};
-static const double itl_bounds[] = {.01, .025, .05, .075, .1, .15, .2, .3, .4, .5,
-                                    .75, 1,    2.5, 5,    7.5, 10, 20, 40, 80};
-static const double latency_bounds[] = {.3, .5, .8, 1,   1.5, 2,   2.5, 5,   10,   15,  20,
+static const double itl_bounds[] = {.01, .025, .05, .075, .1,  .15, .2, .3, .4, .5,
+                                    .75, 1,    2.5, 5,    7.5, 10,  20, 40, 80};
+static const double latency_bounds[] = {.3, .5, .8, 1,  1.5, 2,   2.5, 5,   10,   15,  20,
                                         30, 40, 50, 60, 120, 240, 480, 960, 1920, 7680};
-static const double iteration_bounds[] = {1,   8,   16,   32,   64,   128, 256,
+static const double iteration_bounds[] = {1,   8,    16,   32,   64,   128,  256,
                                           512, 1024, 2048, 4096, 8192, 16384};
 static const double n_bounds[] = {1, 2, 5, 10, 20};
 static const double preemption_bounds[] = {1, 2, 3, 4, 5, 10, 20};
 /* 1-2-5 up to the context length, which cuts it when it is known (see set_token_bounds). */
-static const double token_bounds[] = {1,    2,    5,     10,    20,    50,    100,    200,
-                                      500,  1000, 2000,  5000,  10000, 20000, 50000,  100000,
-                                      200000, 500000, 1000000, 2000000};
+static const double token_bounds[] = {1,     2,      5,      10,     20,      50,     100,
+                                      200,   500,    1000,   2000,   5000,    10000,  20000,
+                                      50000, 100000, 200000, 500000, 1000000, 2000000};
 static const double http_bounds[] = {.001, .005, .01, .05, .1, .5, 1, 5, 10, 60, 300};
 
 #define N_BOUNDS(array) (sizeof(array) / sizeof(array)[0])

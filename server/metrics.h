@@ -32,13 +32,19 @@ struct histogram {
 void histogram_observe(struct histogram *histogram, double value);
 
 enum metrics_finish { DONE_STOP, DONE_LENGTH, DONE_ABORT, DONE_ERROR, N_DONE };
-enum metrics_rejection { REJECT_QUEUE_FULL, REJECT_CONTEXT, REJECT_CAPACITY, REJECT_MEMORY, N_REJECT };
+enum metrics_rejection {
+    REJECT_QUEUE_FULL,
+    REJECT_CONTEXT,
+    REJECT_CAPACITY,
+    REJECT_MEMORY,
+    N_REJECT
+};
 
 enum { METRICS_MAX_STATUSES = 24 };
 
 struct metrics {
-    uint64_t start_us;     /* monotonic */
-    double start_time_s;   /* wall clock, seconds since 1970 */
+    uint64_t start_us;   /* monotonic */
+    double start_time_s; /* wall clock, seconds since 1970 */
 
     /* generation */
     uint64_t finished[N_DONE];

@@ -88,8 +88,8 @@ static void append_label_value(struct buf *out, const char *value) {
 }
 
 /* One line of a family whose samples differ in one label. */
-static void write_labelled(struct scrape *s, const char *name, const char *label,
-                           const char *value, double number) {
+static void write_labelled(struct scrape *s, const char *name, const char *label, const char *value,
+                           double number) {
     buf_printf(s->out, "%s{%s%s%s=\"%s\"} ", name, labels_of(s), s->labels.len ? "," : "", label,
                value);
     write_number(s->out, number);
@@ -103,13 +103,12 @@ static void write_scheduler(struct scrape *s, const struct metrics_context *cont
     write_gauge(s, "vllm:num_requests_running", "Sequences in execution.", stats->n_running);
     write_gauge(s, "vllm:num_requests_waiting", "Sequences waiting to be scheduled.",
                 stats->n_waiting);
-    write_gauge(s, "vllm:kv_cache_usage_perc",
-                "Share of KV blocks held by live sequences, 0 to 1.",
+    write_gauge(s, "vllm:kv_cache_usage_perc", "Share of KV blocks held by live sequences, 0 to 1.",
                 stats->blocks_total ? (double)used / stats->blocks_total : 0);
     write_counter(s, "vllm:num_preemptions_total", "Preemptions of running sequences.",
                   (double)stats->preemptions);
-    write_counter(s, "vllm:prefix_cache_queries_total", "Prompt tokens looked up in the prefix cache.",
-                  (double)stats->prefix_queries);
+    write_counter(s, "vllm:prefix_cache_queries_total",
+                  "Prompt tokens looked up in the prefix cache.", (double)stats->prefix_queries);
     write_counter(s, "vllm:prefix_cache_hits_total", "Prompt tokens found in the prefix cache.",
                   (double)stats->prefix_hits);
     write_counter(s, "vllm:prompt_tokens_total", "Prompt tokens of admitted sequences.",
@@ -133,8 +132,8 @@ static void write_scheduler(struct scrape *s, const struct metrics_context *cont
     write_gauge(s, "kvasir_waiting_tokens", "Prompt tokens of waiting sequences.",
                 (double)stats->waiting_tokens);
     write_counter(s, "kvasir_steps_total", "Steps of the engine.", (double)stats->steps);
-    write_counter(s, "kvasir_scheduler_stalls_total",
-                  "Times that runnable work made no progress.", (double)stats->stalls);
+    write_counter(s, "kvasir_scheduler_stalls_total", "Times that runnable work made no progress.",
+                  (double)stats->stalls);
     write_counter(s, "kvasir_step_tokens_total", "Tokens computed in all steps.",
                   (double)stats->step_tokens);
     write_family(s->out, "kvasir_step_seconds_total", "counter", "Where the time of steps goes.");
@@ -146,8 +145,8 @@ static void write_scheduler(struct scrape *s, const struct metrics_context *cont
 
 static void write_requests(struct scrape *s, const struct metrics *m) {
     static const char *const finishes[N_DONE] = {"stop", "length", "abort", "error"};
-    static const char *const rejections[N_REJECT] = {"queue_full", "context_length",
-                                                     "kv_capacity", "memory"};
+    static const char *const rejections[N_REJECT] = {"queue_full", "context_length", "kv_capacity",
+                                                     "memory"};
     const double tokens = s->max_tokens_bound;
 
     write_family(s->out, "vllm:request_success_total", "counter",
@@ -169,8 +168,8 @@ static void write_requests(struct scrape *s, const struct metrics *m) {
     write_histogram(s, "vllm:request_inference_time_seconds", "First step to last token.",
                     &m->inference, 0);
     write_histogram(s, "vllm:request_prompt_tokens", "Prompt tokens.", &m->prompt_tokens, tokens);
-    write_histogram(s, "vllm:request_generation_tokens", "Generated tokens.",
-                    &m->generation_tokens, tokens);
+    write_histogram(s, "vllm:request_generation_tokens", "Generated tokens.", &m->generation_tokens,
+                    tokens);
     write_histogram(s, "vllm:request_params_max_tokens", "Tokens that were allowed.",
                     &m->max_tokens_param, tokens);
     write_histogram(s, "vllm:request_params_n", "Choices asked for.", &m->n_param, 0);
@@ -200,11 +199,14 @@ static void write_http(struct scrape *s, const struct metrics *m) {
         for (uint32_t i = 0; i < METRICS_MAX_STATUSES; i++) {
             if (m->requests[r][i] == 0)
                 continue;
-            buf_printf(s->out,
-                       "kvasir_http_requests_total{method=\"%s\",handler=\"%s\",code=\"%d\"} %llu\n",
-                       !route ? "" : route->method == METHOD_POST ? "POST" : "GET",
-                       route ? route->path : "none", metrics_status_at(i),
-                       (unsigned long long)m->requests[r][i]);
+            buf_printf(
+                s->out,
+                "kvasir_http_requests_total{method=\"%s\",handler=\"%s\",code=\"%d\"} %llu\n",
+                !route                         ? ""
+                : route->method == METHOD_POST ? "POST"
+                                               : "GET",
+                route ? route->path : "none", metrics_status_at(i),
+                (unsigned long long)m->requests[r][i]);
         }
     }
     write_family(s->out, "kvasir_http_request_duration_seconds", "histogram",
@@ -225,7 +227,8 @@ static void write_http(struct scrape *s, const struct metrics *m) {
 
     write_family(s->out, "kvasir_http_connections", "gauge", "Open connections.");
     write_sample(s->out, "kvasir_http_connections", "", (double)m->http_connections);
-    write_family(s->out, "kvasir_http_connections_total", "counter", "Connections by what became of them.");
+    write_family(s->out, "kvasir_http_connections_total", "counter",
+                 "Connections by what became of them.");
     write_sample(s->out, "kvasir_http_connections_total", "result=\"accepted\"",
                  (double)m->http_connections_accepted);
     write_sample(s->out, "kvasir_http_connections_total", "result=\"refused\"",
@@ -276,8 +279,7 @@ static void write_info(struct scrape *s, const struct metrics_context *context) 
     write_sample(s->out, "kvasir_ready", "", context->ready ? 1 : 0);
     write_family(s->out, "kvasir_log_lines_dropped_total", "counter",
                  "Log lines that could not be written without waiting.");
-    write_sample(s->out, "kvasir_log_lines_dropped_total", "",
-                 (double)context->log_lines_dropped);
+    write_sample(s->out, "kvasir_log_lines_dropped_total", "", (double)context->log_lines_dropped);
     if (!context->stats)
         return;
 

@@ -14,8 +14,12 @@
 
 #include "gen_request.h"
 
-enum { CHAT = ENDPOINT_CHAT, TEXT = ENDPOINT_COMPLETIONS, BOTH = CHAT | TEXT,
-       TOK = ENDPOINT_TOKENIZE };
+enum {
+    CHAT = ENDPOINT_CHAT,
+    TEXT = ENDPOINT_COMPLETIONS,
+    BOTH = CHAT | TEXT,
+    TOK = ENDPOINT_TOKENIZE
+};
 
 enum param_type { PARAM_BOOL, PARAM_INT, PARAM_FLOAT };
 
@@ -169,9 +173,9 @@ static int out_of_range(const struct param_rule *rule, double found, struct erro
         return error_set_param(reterr, -EINVAL, rule->name,
                                "'%s' must be an integer from %.0f to %.0f, not %.17g.", rule->name,
                                rule->min, rule->max, found);
-    return error_set_param(reterr, -EINVAL, rule->name, "'%s' must be %s %g and at most %g, not %g.",
-                           rule->name, rule->above_min ? "above" : "at least", rule->min, rule->max,
-                           found);
+    return error_set_param(reterr, -EINVAL, rule->name,
+                           "'%s' must be %s %g and at most %g, not %g.", rule->name,
+                           rule->above_min ? "above" : "at least", rule->min, rule->max, found);
 }
 
 static int set_int(const struct param_rule *rule, const json_t *value, int64_t *field,
@@ -263,8 +267,9 @@ static bool passes(const json_t *value, unsigned pass) {
 static int refuse_unsupported(const json_t *root, enum gen_endpoint endpoint,
                               struct error *reterr) {
     for (size_t i = 0; i < N_UNSUPPORTED; i++) {
-        const json_t *value =
-            unsupported[i].endpoints & (unsigned)endpoint ? member(root, unsupported[i].name) : NULL;
+        const json_t *value = unsupported[i].endpoints & (unsigned)endpoint
+                                  ? member(root, unsupported[i].name)
+                                  : NULL;
         if (value && !passes(value, unsupported[i].pass))
             return error_set_param(reterr, -ENOTSUP, unsupported[i].name,
                                    "'%s' is not supported by this server.", unsupported[i].name);

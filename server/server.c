@@ -62,7 +62,7 @@ static void close_listeners(struct server *server) {
 static void stop_now(struct server *server) {
     server->stopping = true;
     close_listeners(server);
-    list_for_each(link, &server->conns)
+    list_for_each (link, &server->conns)
         conn_close(conn_of_link(link));
     server_maybe_quit(server);
 }
@@ -92,7 +92,7 @@ static void drain(struct server *server) {
                 "(a second signal stops at once)",
                 generation_n_running(server), server->options.drain_timeout_s);
     close_listeners(server);
-    list_for_each(link, &server->conns) {
+    list_for_each (link, &server->conns) {
         struct conn *conn = conn_of_link(link);
         if (conn_is_idle(conn))
             conn_close(conn);
@@ -195,8 +195,9 @@ static void fit_to_descriptors(struct server *server) {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
         return;
-    const uint64_t usable =
-        limit.rlim_cur > 2 * SPARE_DESCRIPTORS ? limit.rlim_cur - SPARE_DESCRIPTORS : limit.rlim_cur / 2;
+    const uint64_t usable = limit.rlim_cur > 2 * SPARE_DESCRIPTORS
+                                ? limit.rlim_cur - SPARE_DESCRIPTORS
+                                : limit.rlim_cur / 2;
     if (server->options.max_connections > usable)
         server->options.max_connections = (uint32_t)usable;
 }
@@ -269,7 +270,7 @@ void server_destroy(struct server *server) {
     if (!server)
         return;
     close_handles(server);
-    list_for_each(link, &server->conns)
+    list_for_each (link, &server->conns)
         conn_close(conn_of_link(link));
     (void)uv_run(&server->loop, UV_RUN_DEFAULT); /* until every close callback has run */
     const int r = uv_loop_close(&server->loop);
@@ -308,7 +309,8 @@ static uint16_t bound_port(const uv_tcp_t *tcp) {
 static int listen_on(struct server *server, const struct sockaddr *address) {
     struct sockaddr_storage addr = {0};
     memcpy(&addr, address,
-           address->sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
+           address->sa_family == AF_INET ? sizeof(struct sockaddr_in)
+                                         : sizeof(struct sockaddr_in6));
     set_port(&addr, server->port);
 
     uv_tcp_t *tcp = &server->listeners[server->n_listeners];
@@ -368,7 +370,7 @@ int server_bind(struct server *server, struct error *reterr) {
         const int listened = listen_on(server, a->ai_addr);
         /* "localhost" names ::1 even where there is no IPv6: one address that works is enough,
          * but a port that somebody else has is an error. */
-        if (listened == UV_EADDRINUSE || !server->listening)
+        if (listened == 0 || listened == UV_EADDRINUSE || !server->listening)
             r = listened;
         if (listened == UV_EADDRINUSE)
             break;

@@ -48,12 +48,12 @@ struct server {
     uint32_t n_conns;
     uint32_t n_jobs; /* on libuv's pool */
 
-    struct list generations; /* generation::link, all that run */
+    struct list generations;  /* generation::link, all that run */
     struct seq_map sequences; /* seq_id -> choice */
-    uint64_t work_since_us;  /* when there was last no sequence; valid while there is one */
+    uint64_t work_since_us;   /* when there was last no sequence; valid while there is one */
     bool stall_logged;
-    uint64_t salt_key[2];    /* of this process, for cache_salt */
-    uint64_t finish_gap_us;  /* mean time between finished sequences, for Retry-After */
+    uint64_t salt_key[2];   /* of this process, for cache_salt */
+    uint64_t finish_gap_us; /* mean time between finished sequences, for Retry-After */
     uint64_t last_finish_us;
 
     char read_buf[SERVER_READ_BYTES]; /* between libuv's alloc and read callbacks only */

@@ -42,8 +42,7 @@ static inline struct span span_trim(struct span span) {
         span.bytes++;
         span.len--;
     }
-    while (span.len > 0 &&
-           (span.bytes[span.len - 1] == ' ' || span.bytes[span.len - 1] == '\t'))
+    while (span.len > 0 && (span.bytes[span.len - 1] == ' ' || span.bytes[span.len - 1] == '\t'))
         span.len--;
     return span;
 }
