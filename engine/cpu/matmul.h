@@ -8,7 +8,7 @@
  *
  * Rule 51: the reduction order of each y[i][o] is fixed by the packing alone; it does not depend
  * on n_rows, on the tile, or on the thread. So one row alone gives the same bits as one of many.
- * There is a scalar twin (matmul_ref.c) for each packing, which is its specification.
+ * kernel_ref.c says in scalar C what every kernel computes; README.md has the layouts.
  */
 #ifndef KVASIR_ENGINE_MATMUL_H
 #define KVASIR_ENGINE_MATMUL_H
@@ -22,7 +22,17 @@
 #include "kvasir/error.h"
 #include "load/tensor.h"
 
-struct matmul_kernel; /* one packing on one ISA */
+struct matmul_ops;   /* the functions of one ISA */
+struct panel_format; /* how weights are packed */
+
+/* What is multiplied with what, and so the form that activations are prepared in. */
+enum matmul_arithmetic {
+    MATMUL_INT8,         /* int8 codes, scales per 32 inputs on both sides */
+    MATMUL_INT8_CHANNEL, /* int8 codes, one weight scale a row, activation scales per 64 inputs */
+    MATMUL_F32,          /* f32 activations, weights widened exactly */
+    MATMUL_BF16_ROUNDED, /* as MATMUL_F32, with activations rounded to bf16 first */
+    MATMUL_BF16_DOT,     /* bf16 on both sides, pairs summed by the bf16 dot instruction */
+};
 
 /* How to choose among the kernels that can serve a tensor. */
 struct matmul_choice {
@@ -31,11 +41,16 @@ struct matmul_choice {
     const char *isa; /* NULL: best of this CPU; "ref", "avx2", "avx512" */
 };
 
+/* The ISA that a choice of isa stands for: "avx512"; NULL if this CPU or build lacks it. */
+const char *matmul_isa_name(const char *isa);
+
 /* A packed matrix. Immutable after packing; memory given back with matrix_fini. */
 struct matrix {
     uint32_t n_out;
     uint32_t n_in;
-    const struct matmul_kernel *kernel;
+    const struct panel_format *panel;
+    const struct matmul_ops *ops;
+    enum matmul_arithmetic arithmetic;
     void *data; /* mem_map'ed */
     size_t n_bytes;
 };
@@ -58,8 +73,8 @@ size_t matrix_packed_bytes(const struct tensor *const *src, uint32_t n_src,
 const char *matrix_kernel_name(const struct matrix *matrix);
 
 /*
- * Activations in a kernel's own format (int8 with scales, bf16, f32). Two matrices whose kernels
- * have the same matmul_format can share one prepared x (q, k and v; gate and up).
+ * Activations in the form of the arithmetic (int8 with scales, bf16, f32). Two matrices of equal
+ * n_in and matmul_format can share one prepared x (q, k and v; gate and up). Best on 64 bytes.
  */
 uint32_t matmul_format(const struct matrix *matrix);
 size_t matmul_prepared_bytes(const struct matrix *matrix, uint32_t n_rows);
@@ -79,13 +94,16 @@ struct matmul_job {
     const float *bias;
     float *y;
     size_t y_stride;
-    bool add; /* y += instead of y = (residual); the sum is rounded once, after bias */
+    bool add; /* y += instead of y = (residual): y + (product + bias) */
 };
 uint32_t matmul_n_items(const struct matmul_job *job);
 void matmul_item(const struct matmul_job *job, uint32_t item, uint32_t worker);
 
-/* The whole product with all workers: prepare (rows split over workers), then the items. */
-void matmul_run(struct pool *pool, const struct matrix *matrix, const float *x, size_t x_stride,
-                void *prepared, const struct matmul_job *job);
+/*
+ * The whole product with all workers: x prepared (rows split over workers) into `prepared`, which
+ * is job->prepared, then the items.
+ */
+void matmul_run(struct pool *pool, const float *x, size_t x_stride, void *prepared,
+                const struct matmul_job *job);
 
 #endif

@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pack - see pack.h. From 16 stored rows to one panel.
+ *
+ * Plain C on 32-bit words: the work is a transposition, and one word moved per cycle and core is
+ * already faster than the memory it comes from. Bit shuffles run over 16 rows at a time so that
+ * the compiler can use vectors.
+ */
+#include "cpu/pack.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "quant/blocks.h"
+#include "quant/half.h"
+
+enum {
+    CODES_PER_WORD = 4,
+    GROUP_WORDS = 8, /* 32 codes of 8 bits */
+    GROUP_LEN = 32,
+    GROUPS_PER_K_BLOCK = 8,
+};
+
+static uint32_t load_u32(const void *bytes) {
+    uint32_t word;
+
+    memcpy(&word, bytes, sizeof word);
+    return word;
+}
+
+static void store_u32(uint8_t *bytes, uint32_t word) {
+    memcpy(bytes, &word, sizeof word);
+}
+
+static void store_u16(uint8_t *bytes, uint16_t half) {
+    memcpy(bytes, &half, sizeof half);
+}
+
+struct panel_layout panel_layout(const struct panel_format *format, uint32_t n_in) {
+    const uint32_t pad = format->pad_in;
+    const uint32_t padded = n_in / pad * pad + (n_in % pad ? pad : 0);
+    const size_t n = padded;
+    const size_t n_groups = n / GROUP_LEN;
+
+    /* Bits of a code, and of its part in the highs region. */
+    static const uint8_t low_bits[CODE_WIDTHS] = {
+        [CODE_8] = 8, [CODE_4] = 4, [CODE_5] = 4, [CODE_6] = 4};
+    static const uint8_t high_bits[CODE_WIDTHS] = {[CODE_5] = 1, [CODE_6] = 2};
+
+    size_t codes = n * PANEL_ROWS * low_bits[format->width] / 8;
+    const size_t highs = n * PANEL_ROWS * high_bits[format->width] / 8;
+    size_t scales = 0;
+    switch (format->scales) {
+    case SCALE_NONE:
+        codes = n * PANEL_ROWS * (format->type == WEIGHT_F32 ? 4 : 2);
+        break;
+    case SCALE_CHANNEL:
+        scales = PANEL_ROWS * sizeof(float);
+        break;
+    case SCALE_HALF:
+        scales = n_groups * PANEL_ROWS * 2;
+        break;
+    case SCALE_HALF_MIN:
+        scales = n_groups * PANEL_ROWS * 4;
+        break;
+    case SCALE_K:
+        scales = n_groups / GROUPS_PER_K_BLOCK * K_SCALES_BYTES;
+        break;
+    case SCALE_Q6_K:
+        scales = n_groups / GROUPS_PER_K_BLOCK * Q6_K_SCALES_BYTES;
+        break;
+    case SCALE_KINDS:
+        break;
+    }
+
+    const size_t n_bytes = codes + highs + scales;
+    return (struct panel_layout){
+        .n_in = padded,
+        .highs = codes,
+        .scales = codes + highs,
+        .n_bytes = (n_bytes + VECTOR_BYTES - 1) / VECTOR_BYTES * VECTOR_BYTES,
+    };
+}
+
+/* ---- floats ---- */
+
+/* float to bf16, nearest even; a NaN stays one. */
+static uint16_t bf16_from_float(float value) {
+    const uint32_t bits = float_bits(value);
+
+    if ((bits & 0x7fffffffu) > 0x7f800000u)
+        return (uint16_t)(bits >> 16 | 0x40);
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+/* float to IEEE half, nearest even; beyond its range infinity; a NaN stays one. */
+static uint16_t half_from_float(float value) {
+    const uint32_t bits = float_bits(value);
+    const uint16_t sign = (uint16_t)(bits >> 16 & 0x8000);
+    const uint32_t magnitude = bits & 0x7fffffffu;
+
+    if (magnitude > 0x7f800000u)
+        return (uint16_t)(sign | 0x7e00);
+    if (magnitude >= 0x477ff000u) /* 65520 and more round to infinity */
+        return (uint16_t)(sign | 0x7c00);
+    if (magnitude < 0x38800000u) {
+        /* Below 2^-14: adding 0.5 leaves the value, rounded to units of 2^-24, in the fraction. */
+        const float shifted = float_from_bits(magnitude) + 0.5f;
+        return (uint16_t)(sign | (float_bits(shifted) - 0x3f000000u));
+    }
+    const uint32_t rounded = magnitude + 0xfff + (magnitude >> 13 & 1);
+    return (uint16_t)(sign | (rounded - 0x38000000u) >> 13);
+}
+
+static uint32_t bytes_of_float(enum weight_type type) {
+    return type == WEIGHT_F32 ? 4 : 2;
+}
+
+/* The bits of input i of a stored row, as the panel's type has them. */
+static uint32_t float_code(enum weight_type to, enum weight_type from, const uint8_t *row,
+                           uint32_t i) {
+    uint16_t half = 0;
+    uint32_t word = 0;
+    if (from == WEIGHT_F32)
+        word = load_u32(row + (size_t)i * 4);
+    else
+        memcpy(&half, row + (size_t)i * 2, sizeof half);
+    if (to == from)
+        return from == WEIGHT_F32 ? word : half;
+
+    const float value = from == WEIGHT_F32   ? float_from_bits(word)
+                        : from == WEIGHT_F16 ? half_to_float(half)
+                                             : bf16_to_float(half);
+    return to == WEIGHT_F32   ? float_bits(value)
+           : to == WEIGHT_F16 ? half_from_float(value)
+                              : bf16_from_float(value);
+}
+
+/* Inputs that lie beside each other in a panel for one row: bf16 is read in pairs. */
+static uint32_t inputs_together(enum weight_type type) {
+    return type == WEIGHT_BF16 ? 2 : 1;
+}
+
+static void pack_float(const struct panel_format *format, enum weight_type src_type,
+                       const uint8_t *const rows[PANEL_ROWS], uint32_t n_in, uint8_t *panel) {
+    const enum weight_type type = format->type;
+    const uint32_t together = inputs_together(type);
+    const uint32_t n_bytes = bytes_of_float(type);
+    uint32_t i = 0;
+
+    if (type == src_type && together * n_bytes == 4) {
+        for (; i + together <= n_in; i += together) {
+            uint8_t *vector = panel + (size_t)i * n_bytes * PANEL_ROWS;
+            for (uint32_t o = 0; o < PANEL_ROWS; o++)
+                store_u32(vector + o * 4, load_u32(rows[o] + (size_t)i * n_bytes));
+        }
+    }
+    for (; i < n_in; i++) {
+        const size_t vector = (size_t)(i / together) * together * PANEL_ROWS;
+        for (uint32_t o = 0; o < PANEL_ROWS; o++) {
+            const uint32_t code = float_code(type, src_type, rows[o], i);
+            uint8_t *place = panel + (vector + o * together + i % together) * n_bytes;
+            if (n_bytes == 4)
+                store_u32(place, code);
+            else
+                store_u16(place, (uint16_t)code);
+        }
+    }
+}
+
+const struct panel_format panel_f32 = {
+    .name = "f32", .type = WEIGHT_F32, .pad_in = 1, .pack = pack_float};
+const struct panel_format panel_f16 = {
+    .name = "f16", .type = WEIGHT_F16, .pad_in = 1, .pack = pack_float};
+const struct panel_format panel_bf16 = {
+    .name = "bf16", .type = WEIGHT_BF16, .pad_in = 2, .pack = pack_float};
+
+/* ---- floats to int8, one scale a row ---- */
+
+enum { STRETCH = 512 }; /* weights of a row decoded at a time */
+
+/* Greatest magnitude of a row, compared as bits, which vectorises; a NaN is greatest of all. */
+static float row_amax(const struct weight_type_info *info, const uint8_t *row, uint32_t n_in) {
+    uint32_t greatest = 0;
+
+    for (uint32_t i = 0; i < n_in; i += STRETCH) {
+        const uint32_t n = n_in - i < STRETCH ? n_in - i : STRETCH;
+        float w[STRETCH];
+
+        info->dequantize(row + (size_t)i * info->block_bytes, w, n);
+        for (uint32_t j = 0; j < n; j++) {
+            const uint32_t magnitude = float_bits(w[j]) & 0x7fffffffu;
+            greatest = magnitude > greatest ? magnitude : greatest;
+        }
+    }
+    return float_from_bits(greatest);
+}
+
+/* w ~ scale * q, scale = amax / 127, q to the nearest (even); rows that are not finite are 0. */
+static void pack_int8_channel(const struct panel_format *format, enum weight_type src_type,
+                              const uint8_t *const rows[PANEL_ROWS], uint32_t n_in,
+                              uint8_t *panel) {
+    const struct weight_type_info *info = weight_type_info(src_type);
+    const struct panel_layout layout = panel_layout(format, n_in);
+    const float round_even = 12582912.0f; /* 1.5 * 2^23: an integer added stands in the fraction */
+
+    assert(info->block_len == 1);
+    memset(panel, 128, (size_t)layout.n_in * PANEL_ROWS);
+    for (uint32_t o = 0; o < PANEL_ROWS; o++) {
+        const float amax = row_amax(info, rows[o], n_in);
+        const bool usable = amax >= 0x1p-119f && amax <= 0x1.fffffep127f;
+        const float scale = usable ? amax / 127.0f : 0.0f;
+        const float inverse = usable ? 127.0f / amax : 0.0f;
+
+        memcpy(panel + layout.scales + o * sizeof scale, &scale, sizeof scale);
+        if (!usable)
+            continue;
+        for (uint32_t i = 0; i < n_in; i += STRETCH) {
+            const uint32_t n = n_in - i < STRETCH ? n_in - i : STRETCH;
+            float w[STRETCH];
+            uint8_t codes[STRETCH + CODES_PER_WORD];
+
+            info->dequantize(rows[o] + (size_t)i * info->block_bytes, w, n);
+            for (uint32_t j = 0; j < n; j++)
+                codes[j] = (uint8_t)(float_bits(w[j] * inverse + round_even) -
+                                     float_bits(round_even) + 128);
+            memset(codes + n, 128, CODES_PER_WORD);
+
+            uint8_t *vector = panel + (size_t)i * PANEL_ROWS;
+            for (uint32_t j = 0; j < n; j += CODES_PER_WORD)
+                store_u32(vector + (size_t)j * PANEL_ROWS + o * 4, load_u32(codes + j));
+        }
+    }
+}
+
+const struct panel_format panel_int8_channel = {.name = "int8",
+                                                .width = CODE_8,
+                                                .scales = SCALE_CHANNEL,
+                                                .pad_in = 64,
+                                                .pack = pack_int8_channel};
+
+/* ---- blocks of 32 ---- */
+
+/*
+ * Bit 4 of 32 codes, bit j of qh for code j, into the highs of one row: bit t of byte i is for
+ * code 4 t + i. Gathers every fourth bit by folding.
+ */
+static uint32_t highs_of_qh(uint32_t qh) {
+    uint32_t highs = 0;
+
+    for (unsigned i = 0; i < CODES_PER_WORD; i++) {
+        uint32_t bits = qh >> i & 0x11111111u;
+        bits = (bits | bits >> 3) & 0x03030303u;
+        bits = (bits | bits >> 6) & 0x000f000fu;
+        bits = (bits | bits >> 12) & 0xffu;
+        highs |= bits << 8 * i;
+    }
+    return highs;
+}
+
+/* Where the fields of a block of 32 are; 0: not there (d is always first). */
+struct legacy_block {
+    uint8_t n_bytes, m_half, qh, qs;
+};
+
+static const struct legacy_block legacy_blocks[] = {
+    [WEIGHT_Q4_0] = {sizeof(struct block_q4_0), .qs = offsetof(struct block_q4_0, qs)},
+    [WEIGHT_Q4_1] = {sizeof(struct block_q4_1), .m_half = offsetof(struct block_q4_1, m_half),
+                     .qs = offsetof(struct block_q4_1, qs)},
+    [WEIGHT_Q5_0] = {sizeof(struct block_q5_0), .qh = offsetof(struct block_q5_0, qh),
+                     .qs = offsetof(struct block_q5_0, qs)},
+    [WEIGHT_Q5_1] = {sizeof(struct block_q5_1), .m_half = offsetof(struct block_q5_1, m_half),
+                     .qh = offsetof(struct block_q5_1, qh), .qs = offsetof(struct block_q5_1, qs)},
+    [WEIGHT_Q8_0] = {sizeof(struct block_q8_0), .qs = offsetof(struct block_q8_0, qs)},
+};
+
+static void pack_legacy(const struct panel_format *format, enum weight_type src_type,
+                        const uint8_t *const rows[PANEL_ROWS], uint32_t n_in, uint8_t *panel) {
+    const struct legacy_block block = legacy_blocks[src_type];
+    const struct panel_layout layout = panel_layout(format, n_in);
+    const uint32_t n_vectors = format->width == CODE_8 ? GROUP_WORDS : GROUP_WORDS / 2;
+    const uint32_t sign = format->width == CODE_8 ? 0x80808080u : 0; /* signed to +128 */
+    const size_t scale_bytes = PANEL_ROWS * (block.m_half ? 4 : 2);
+
+    for (size_t g = 0; g < n_in / GROUP_LEN; g++) {
+        uint8_t *codes = panel + g * n_vectors * VECTOR_BYTES;
+        uint8_t *highs = panel + layout.highs + g * VECTOR_BYTES;
+        uint8_t *scales = panel + layout.scales + g * scale_bytes;
+
+        for (uint32_t o = 0; o < PANEL_ROWS; o++) {
+            const uint8_t *src = rows[o] + g * block.n_bytes;
+
+            memcpy(scales + o * 2, src, 2);
+            if (block.m_half)
+                memcpy(scales + PANEL_ROWS * 2 + o * 2, src + block.m_half, 2);
+            if (block.qh)
+                store_u32(highs + o * 4, load_u32(src + block.qh));
+            for (uint32_t t = 0; t < n_vectors; t++)
+                store_u32(codes + t * VECTOR_BYTES + o * 4,
+                          load_u32(src + block.qs + t * 4) ^ sign);
+        }
+        if (block.qh)
+            for (uint32_t o = 0; o < PANEL_ROWS; o++)
+                store_u32(highs + o * 4, highs_of_qh(load_u32(highs + o * 4)));
+    }
+}
+
+/* ---- super-blocks of 256 ---- */
+
+/*
+ * 64 codes of 4 bits as K-quants have them (32 low nibbles, then 32 high ones, of words[8]) into
+ * two groups, whose vectors hold code j low and code j + 16 high.
+ */
+static void store_nibbles(const uint8_t *words, uint32_t row, uint8_t *low_group,
+                          uint8_t *high_group) {
+    for (uint32_t t = 0; t < GROUP_WORDS / 2; t++) {
+        const uint32_t a = load_u32(words + t * 4);
+        const uint32_t b = load_u32(words + (t + 4) * 4);
+
+        store_u32(low_group + t * VECTOR_BYTES + row * 4, (a & 0x0f0f0f0fu) | (b & 0x0f0f0f0fu)
+                                                                                  << 4);
+        store_u32(high_group + t * VECTOR_BYTES + row * 4,
+                  (a >> 4 & 0x0f0f0f0fu) | (b & 0xf0f0f0f0u));
+    }
+}
+
+/* Q4_K and Q5_K; the latter has highs: bit g of qh[l] is for code l of group g. */
+static void pack_k(const struct panel_format *format, enum weight_type src_type,
+                   const uint8_t *const rows[PANEL_ROWS], uint32_t n_in, uint8_t *panel) {
+    const bool has_qh = src_type == WEIGHT_Q5_K;
+    const size_t block_bytes = has_qh ? sizeof(struct block_q5_k) : sizeof(struct block_q4_k);
+    const size_t qs = has_qh ? offsetof(struct block_q5_k, qs) : offsetof(struct block_q4_k, qs);
+    const size_t group_bytes = GROUP_WORDS / 2 * VECTOR_BYTES;
+    const struct panel_layout layout = panel_layout(format, n_in);
+
+    for (size_t s = 0; s < n_in / K_BLOCK; s++) {
+        uint8_t *codes = panel + s * GROUPS_PER_K_BLOCK * group_bytes;
+        uint8_t *highs = panel + layout.highs + s * GROUPS_PER_K_BLOCK * VECTOR_BYTES;
+        uint8_t *scales = panel + layout.scales + s * K_SCALES_BYTES;
+
+        for (uint32_t o = 0; o < PANEL_ROWS; o++) {
+            const uint8_t *block = rows[o] + s * block_bytes;
+
+            memcpy(scales + o * 2, block, 2);
+            memcpy(scales + PANEL_ROWS * 2 + o * 2, block + 2, 2);
+            for (uint32_t i = 0; i < 12; i++)
+                scales[PANEL_ROWS * 4 + i * PANEL_ROWS + o] = block[4 + i];
+            for (uint32_t pair = 0; pair < GROUPS_PER_K_BLOCK / 2; pair++) {
+                uint8_t *low_group = codes + 2 * pair * group_bytes;
+                store_nibbles(block + qs + pair * 32, o, low_group, low_group + group_bytes);
+            }
+            for (uint32_t g = 0; has_qh && g < GROUPS_PER_K_BLOCK; g++) {
+                const uint8_t *qh = block + offsetof(struct block_q5_k, qh);
+                uint32_t bits = 0;
+                for (uint32_t t = 0; t < GROUP_WORDS; t++)
+                    bits |= (load_u32(qh + t * 4) >> g & 0x01010101u) << t;
+                store_u32(highs + g * VECTOR_BYTES + o * 4, bits);
+            }
+        }
+    }
+}
+
+/* Two halves of 128: nibbles as in Q4_K; bits 2g, 2g + 1 of qh[l] are for code l of group g. */
+static void pack_q6_k(const struct panel_format *format, enum weight_type src_type,
+                      const uint8_t *const rows[PANEL_ROWS], uint32_t n_in, uint8_t *panel) {
+    const size_t group_bytes = GROUP_WORDS / 2 * VECTOR_BYTES;
+    const size_t highs_bytes = 2 * VECTOR_BYTES;
+    const struct panel_layout layout = panel_layout(format, n_in);
+
+    for (size_t s = 0; s < n_in / K_BLOCK; s++) {
+        uint8_t *scales = panel + layout.scales + s * Q6_K_SCALES_BYTES;
+
+        for (uint32_t o = 0; o < PANEL_ROWS; o++) {
+            struct block_q6_k block;
+
+            memcpy(&block, rows[o] + s * sizeof block, sizeof block);
+            store_u16(scales + o * 2, block.d_half);
+            for (uint32_t i = 0; i < 16; i++)
+                scales[PANEL_ROWS * 2 + i * PANEL_ROWS + o] = (uint8_t)block.scales[i];
+            for (uint32_t half = 0; half < 2; half++) {
+                const size_t first = s * GROUPS_PER_K_BLOCK + half * 4;
+                uint8_t *codes = panel + first * group_bytes;
+                uint8_t *highs = panel + layout.highs + first * highs_bytes + o * 4;
+
+                /* Groups 0 and 2 share their first 32 bytes, 1 and 3 the others. */
+                store_nibbles(block.ql + half * 64, o, codes, codes + 2 * group_bytes);
+                store_nibbles(block.ql + half * 64 + 32, o, codes + group_bytes,
+                              codes + 3 * group_bytes);
+                for (uint32_t g = 0; g < 4; g++)
+                    for (uint32_t v = 0; v < 2; v++) {
+                        const uint8_t *qh = block.qh + half * 32 + v * 16;
+                        uint32_t bits = 0;
+                        for (uint32_t t = 0; t < 4; t++)
+                            bits |= (load_u32(qh + t * 4) >> 2 * g & 0x03030303u) << 2 * t;
+                        store_u32(highs + g * highs_bytes + v * VECTOR_BYTES, bits);
+                    }
+            }
+        }
+    }
+}
+
+static const struct panel_format quantised_panels[] = {
+    [WEIGHT_Q4_0] = {"Q4_0", WEIGHT_Q4_0, CODE_4, SCALE_HALF, 120, GROUP_LEN, pack_legacy},
+    [WEIGHT_Q4_1] = {"Q4_1", WEIGHT_Q4_1, CODE_4, SCALE_HALF_MIN, 128, GROUP_LEN, pack_legacy},
+    [WEIGHT_Q5_0] = {"Q5_0", WEIGHT_Q5_0, CODE_5, SCALE_HALF, 112, GROUP_LEN, pack_legacy},
+    [WEIGHT_Q5_1] = {"Q5_1", WEIGHT_Q5_1, CODE_5, SCALE_HALF_MIN, 128, GROUP_LEN, pack_legacy},
+    [WEIGHT_Q8_0] = {"Q8_0", WEIGHT_Q8_0, CODE_8, SCALE_HALF, 0, GROUP_LEN, pack_legacy},
+    [WEIGHT_Q4_K] = {"Q4_K", WEIGHT_Q4_K, CODE_4, SCALE_K, 128, K_BLOCK, pack_k},
+    [WEIGHT_Q5_K] = {"Q5_K", WEIGHT_Q5_K, CODE_5, SCALE_K, 128, K_BLOCK, pack_k},
+    [WEIGHT_Q6_K] = {"Q6_K", WEIGHT_Q6_K, CODE_6, SCALE_Q6_K, 96, K_BLOCK, pack_q6_k},
+};
+
+const struct panel_format *panel_of_type(enum weight_type type) {
+    if (type >= sizeof quantised_panels / sizeof quantised_panels[0])
+        return NULL;
+    return quantised_panels[type].pack ? &quantised_panels[type] : NULL;
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * simd - the one attribute that micro-kernels need.
+ *
+ * A micro-kernel is written once with its number of rows as a parameter and instantiated by
+ * calls with constants; only inlining turns its arrays of accumulators into registers.
+ */
+#ifndef KVASIR_ENGINE_SIMD_H
+#define KVASIR_ENGINE_SIMD_H
+
+#if defined(__GNUC__)
+#define KV_ALWAYS_INLINE inline __attribute__((always_inline))
+#else
+#define KV_ALWAYS_INLINE inline
+#endif
+
+#endif
