@@ -12,8 +12,6 @@ static const double itl_bounds[] = {.01, .025, .05, .075, .1,  .15, .2, .3, .4, 
                                     .75, 1,    2.5, 5,    7.5, 10,  20, 40, 80};
 static const double latency_bounds[] = {.3, .5, .8, 1,  1.5, 2,   2.5, 5,   10,   15,  20,
                                         30, 40, 50, 60, 120, 240, 480, 960, 1920, 7680};
-static const double iteration_bounds[] = {1,   8,    16,   32,   64,   128,  256,
-                                          512, 1024, 2048, 4096, 8192, 16384};
 static const double n_bounds[] = {1, 2, 5, 10, 20};
 static const double preemption_bounds[] = {1, 2, 3, 4, 5, 10, 20};
 /* 1-2-5 up to the context length, which cuts it when it is known (see set_token_bounds). */
@@ -50,7 +48,6 @@ void metrics_init(struct metrics *metrics) {
         .generation_tokens = HISTOGRAM(token_bounds),
         .max_tokens_param = HISTOGRAM(token_bounds),
         .n_param = HISTOGRAM(n_bounds),
-        .iteration_tokens = HISTOGRAM(iteration_bounds),
         .request_preemptions = HISTOGRAM(preemption_bounds),
         .request_seconds = HISTOGRAM(http_bounds),
     };

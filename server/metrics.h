@@ -54,7 +54,6 @@ struct metrics {
     uint64_t aborted_by_shutdown;
     struct histogram ttft, itl, tpot, e2e, queue, prefill, decode, inference;
     struct histogram prompt_tokens, generation_tokens, max_tokens_param, n_param;
-    struct histogram iteration_tokens; /* filled from the scheduler's snapshots */
     struct histogram request_preemptions;
 
     /* HTTP */
@@ -64,7 +63,6 @@ struct metrics {
     uint64_t http_connections_accepted, http_connections_refused;
     uint64_t http_bytes_received, http_bytes_sent;
     uint64_t client_disconnects;
-    double loop_lag_max_s;
 };
 
 void metrics_init(struct metrics *metrics);

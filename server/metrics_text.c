@@ -75,6 +75,19 @@ static void write_histogram(struct scrape *s, const char *name, const char *help
     buf_printf(s->out, "\n%s_count{%s} %llu\n", name, labels_of(s), (unsigned long long)total);
 }
 
+/* The scheduler counts these itself: it alone sees every step. */
+static void write_iterations(struct scrape *s, const struct scheduler_stats *stats) {
+    static const double bounds[SCHEDULER_STEP_BOUNDS] = {1,   8,    16,   32,   64,   128, 256,
+                                                         512, 1024, 2048, 4096, 8192, 16384};
+    struct histogram h = {
+        .bounds = bounds,
+        .n_bounds = SCHEDULER_STEP_BOUNDS,
+        .sum = (double)stats->step_tokens,
+    };
+    memcpy(h.counts, stats->steps_by_tokens, sizeof stats->steps_by_tokens);
+    write_histogram(s, "vllm:iteration_tokens_total", "Tokens computed per step.", &h, 0);
+}
+
 static void append_label_value(struct buf *out, const char *value) {
     for (const char *c = value; *c; c++) {
         if (*c == '\n')
@@ -134,8 +147,7 @@ static void write_scheduler(struct scrape *s, const struct metrics_context *cont
     write_counter(s, "kvasir_steps_total", "Steps of the engine.", (double)stats->steps);
     write_counter(s, "kvasir_scheduler_stalls_total", "Times that runnable work made no progress.",
                   (double)stats->stalls);
-    write_counter(s, "kvasir_step_tokens_total", "Tokens computed in all steps.",
-                  (double)stats->step_tokens);
+    write_iterations(s, stats);
     write_family(s->out, "kvasir_step_seconds_total", "counter", "Where the time of steps goes.");
     write_labelled(s, "kvasir_step_seconds_total", "part", "schedule", stats->schedule_ns / 1e9);
     write_labelled(s, "kvasir_step_seconds_total", "part", "forward", stats->forward_ns / 1e9);
