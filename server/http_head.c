@@ -46,6 +46,8 @@ static const struct http_refusal *check_header_line(struct http_head_scan *scan,
         return refuse(431, "The request headers are too large.", out);
     if (scan->n_line == 0 && (c == ' ' || c == '\t'))
         return refuse(400, "A header line must not be continued on the next line.", out);
+    if (scan->n_line == 0 && c == ':')
+        return refuse(400, "A header has no name.", out);
     if ((c < 0x20 && c != '\t') || c == 0x7f)
         return refuse(400, "A header contains a control character.", out);
     return NULL;

@@ -5,8 +5,8 @@
  *
  * The head is collected whole before llhttp sees it, so that its parts are one piece of memory
  * and no limit depends on how the network cut the bytes. Rules of its own: every line ends in
- * CRLF; exactly one space between method, target and version; no continuation lines; no control
- * characters. Pure; no memory of its own.
+ * CRLF; exactly one space between method, target and version; no continuation lines; no nameless
+ * headers; no control characters. Pure; no memory of its own.
  */
 #ifndef KVASIR_SERVER_HTTP_HEAD_H
 #define KVASIR_SERVER_HTTP_HEAD_H

@@ -15,7 +15,8 @@ enum { BUDGET_PER_BYTE = 24, BUDGET_FLOOR = 1 << 20, BUDGET_CEILING = 64 << 20 }
  */
 static _Thread_local struct {
     size_t left;
-    bool exceeded;
+    bool exceeded; /* asked for more than was left */
+    bool failed;   /* memory itself ran out */
 } budget;
 
 static void *budget_alloc(size_t size) {
@@ -24,7 +25,10 @@ static void *budget_alloc(size_t size) {
         return NULL;
     }
     budget.left -= size;
-    return mem_alloc(size);
+    void *ptr = mem_alloc(size);
+    if (!ptr)
+        budget.failed = true;
+    return ptr;
 }
 
 void json_read_init(void) {
@@ -101,13 +105,14 @@ int json_read(const char *bytes, size_t len, json_t **ret_root, struct error *re
     const size_t want = BUDGET_FLOOR + (len < BUDGET_CEILING ? len * BUDGET_PER_BYTE : len);
     budget.left = want < BUDGET_CEILING ? want : BUDGET_CEILING;
     budget.exceeded = false;
+    budget.failed = false;
 
     json_error_t error;
     json_t *root = json_loadb(bytes, len, JSON_REJECT_DUPLICATES, &error);
     budget.left = 0;
     if (!root && budget.exceeded)
         return error_set(reterr, -EINVAL, "The JSON body has too many values for its size.");
-    if (!root && !error.text[0]) /* jansson has no words for a failed allocation */
+    if (!root && budget.failed) /* jansson has other words for it, or none */
         return error_set(reterr, -ENOMEM, "There is not enough memory to read the request now.");
     if (!root)
         return error_set(reterr, -EINVAL,
