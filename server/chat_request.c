@@ -17,6 +17,7 @@
 
 #include "gen_request.h"
 #include "json_read.h"
+#include "json_value.h"
 
 enum { MAX_TOOLS = 1024, MAX_ROLE_BYTES = 64 };
 
@@ -40,53 +41,11 @@ static int refuse(struct error *reterr, struct place place, const char *reason) 
     return -EINVAL; /* not what error_set_param returns, though equal: compilers see it is not 0 */
 }
 
-/* ---- JSON as template values; depth is limited by json_read ---- */
-
-static struct chat_value *value_of(struct arena *arena, const json_t *json);
-
-static struct chat_value *map_of(struct arena *arena, const json_t *object) {
-    struct chat_value *map = chat_map(arena);
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)object, key, value) { /* the macro's type; nothing is changed */
-        if (chat_map_set(arena, map, key, strlen(key), value_of(arena, value)) < 0)
-            return NULL;
-    }
-    return map;
-}
-
-static struct chat_value *list_of(struct arena *arena, const json_t *array) {
-    struct chat_value *list = chat_list(arena);
-    for (size_t i = 0; i < json_array_size(array); i++) {
-        if (chat_list_add(arena, list, value_of(arena, json_array_get(array, i))) < 0)
-            return NULL;
-    }
-    return list;
-}
-
-static struct chat_value *string_of(struct arena *arena, const json_t *string) {
-    return chat_string(arena, json_string_value(string), json_string_length(string),
-                       /* trusted= */ false);
-}
-
+/* A JSON value of the client as a template value; NULL without memory (the depth was checked by
+ * json_read). */
 static struct chat_value *value_of(struct arena *arena, const json_t *json) {
-    switch (json_typeof(json)) {
-    case JSON_OBJECT:
-        return map_of(arena, json);
-    case JSON_ARRAY:
-        return list_of(arena, json);
-    case JSON_STRING:
-        return string_of(arena, json);
-    case JSON_INTEGER:
-        return chat_int(arena, json_integer_value(json));
-    case JSON_REAL:
-        return chat_float(arena, json_real_value(json));
-    case JSON_TRUE:
-    case JSON_FALSE:
-        return chat_bool(arena, json_is_true(json));
-    default:
-        return chat_none(arena);
-    }
+    struct chat_value *value = NULL;
+    return json_value_convert(json, arena, &value, NULL) < 0 ? NULL : value;
 }
 
 static const json_t *member(const json_t *object, const char *name) {
@@ -221,10 +180,10 @@ static int one_call(const json_t *call, size_t index, size_t n, struct arena *ar
     struct chat_value *inner = chat_map(arena);
     struct chat_value *map = chat_map(arena);
     const json_t *id = member(call, "id");
-    if (set(arena, inner, "name", string_of(arena, name)) < 0 ||
+    if (set(arena, inner, "name", value_of(arena, name)) < 0 ||
         set(arena, inner, "arguments", arguments) < 0)
         return -ENOMEM;
-    if (json_is_string(id) && set(arena, map, "id", string_of(arena, id)) < 0)
+    if (json_is_string(id) && set(arena, map, "id", value_of(arena, id)) < 0)
         return -ENOMEM;
     if (set(arena, map, "type", chat_string(arena, "function", 8, /* trusted= */ true)) < 0 ||
         set(arena, map, "function", inner) < 0)
@@ -259,7 +218,7 @@ static int copy_string(const json_t *message, const char *from, const char *to, 
         return 0;
     if (!json_is_string(value))
         return refuse(reterr, place_of("messages[%zu].%s", index, from), "must be a string");
-    return set(arena, map, to, string_of(arena, value)) < 0 ? -ENOMEM : 0;
+    return set(arena, map, to, value_of(arena, value)) < 0 ? -ENOMEM : 0;
 }
 
 static int add_optional(const json_t *message, size_t index, struct arena *arena,
@@ -382,7 +341,7 @@ static int parse_tools(const json_t *root, const struct gen_context *context,
     }
     struct arena *arena = context->arena;
     struct chat_value *value =
-        use && json_array_size(tools) > 0 ? list_of(arena, tools) : chat_none(arena);
+        use && json_array_size(tools) > 0 ? value_of(arena, tools) : chat_none(arena);
     return set(arena, request->vars, "tools", value) < 0 ? -ENOMEM : 0;
 }
 
@@ -411,7 +370,7 @@ static int parse_effort(const json_t *root, const struct gen_context *context,
     for (size_t i = 0; word && i < sizeof efforts / sizeof efforts[0]; i++) {
         if (strcmp(word, efforts[i]) == 0)
             return set(context->arena, request->vars, "reasoning_effort",
-                       string_of(context->arena, effort)) < 0
+                       value_of(context->arena, effort)) < 0
                        ? -ENOMEM
                        : 0;
     }
@@ -425,7 +384,7 @@ static int set_documents(const json_t *root, const struct gen_context *context,
     if (documents && !json_is_array(documents))
         return refuse(reterr, place_of("documents"), "must be an array");
     struct chat_value *value =
-        documents ? list_of(context->arena, documents) : chat_none(context->arena);
+        documents ? value_of(context->arena, documents) : chat_none(context->arena);
     return set(context->arena, request->vars, "documents", value) < 0 ? -ENOMEM : 0;
 }
 

@@ -9,17 +9,21 @@
 enum { BUDGET_PER_BYTE = 24, BUDGET_FLOOR = 1 << 20, BUDGET_CEILING = 64 << 20 };
 
 /*
- * What jansson may still allocate on this thread. A mutable global (style rule 9) because
- * jansson's allocator hooks take no context; thread-local, and nonzero only inside json_read.
- * Frees are not credited: the budget bounds what one parse takes in all.
+ * What jansson may still allocate on this thread, inside json_read; elsewhere (files of the
+ * operator) there is no limit. A mutable global (style rule 9), though thread-local, because
+ * jansson's allocator hooks take no context. Frees are not credited: the budget bounds what one
+ * parse takes in all.
  */
 static _Thread_local struct {
+    bool active;
     size_t left;
     bool exceeded; /* asked for more than was left */
     bool failed;   /* memory itself ran out */
 } budget;
 
 static void *budget_alloc(size_t size) {
+    if (!budget.active)
+        return mem_alloc(size);
     if (size > budget.left) {
         budget.exceeded = true;
         return NULL;
@@ -106,10 +110,11 @@ int json_read(const char *bytes, size_t len, json_t **ret_root, struct error *re
     budget.left = want < BUDGET_CEILING ? want : BUDGET_CEILING;
     budget.exceeded = false;
     budget.failed = false;
+    budget.active = true;
 
     json_error_t error;
     json_t *root = json_loadb(bytes, len, JSON_REJECT_DUPLICATES, &error);
-    budget.left = 0;
+    budget.active = false;
     if (!root && budget.exceeded)
         return error_set(reterr, -EINVAL, "The JSON body has too many values for its size.");
     if (!root && budget.failed) /* jansson has other words for it, or none */
