@@ -159,6 +159,15 @@ struct scheduler_output *core_output_create(const struct core *core) {
     return output_create(&room);
 }
 
+static void count_step(struct core_counters *counters, uint32_t n_tokens) {
+    uint32_t i = 0;
+    while (i < SCHEDULER_STEP_BOUNDS && n_tokens > (i == 0 ? 1u : 4u << i))
+        i++;
+    counters->steps++;
+    counters->step_tokens += n_tokens;
+    counters->steps_by_tokens[i]++;
+}
+
 void core_apply(struct core *core, const struct step_result *result, int step_rc, uint64_t now_us,
                 struct scheduler_output *output) {
     const struct batch *batch = &core->batch;
@@ -179,8 +188,7 @@ void core_apply(struct core *core, const struct step_result *result, int step_rc
     }
 
     if (batch->n_seqs > 0)
-        core->counters.steps++;
-    core->counters.step_tokens += batch->n_tokens;
+        count_step(&core->counters, batch->n_tokens);
     core->batch.n_seqs = 0;
     core->batch.n_tokens = 0;
 }

@@ -2,6 +2,7 @@
 #include "core.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "kvasir/mem.h"
 
@@ -273,4 +274,5 @@ void core_stats(const struct core *core, struct scheduler_stats *stats) {
     stats->prefix_queries = counters->prefix_queries;
     stats->prefix_hits = counters->prefix_hits;
     stats->step_tokens = counters->step_tokens;
+    memcpy(stats->steps_by_tokens, counters->steps_by_tokens, sizeof stats->steps_by_tokens);
 }

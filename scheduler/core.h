@@ -31,6 +31,7 @@ struct core_counters {
     uint64_t prefix_queries, prefix_hits;
     uint64_t step_tokens;
     uint64_t blocks_published, blocks_taken; /* to and from the prefix index */
+    uint64_t steps_by_tokens[SCHEDULER_STEP_BOUNDS + 1];
     uint64_t duplicate_blocks; /* computed although they were there; given back at once */
 };
 

@@ -121,6 +121,9 @@ struct scheduler_output {
     struct row_output *scores;
 };
 
+/* Bounds of scheduler_stats::steps_by_tokens: 1, 8, 16, 32, ... doubling to 16384 tokens. */
+enum { SCHEDULER_STEP_BOUNDS = 13 };
+
 /* A snapshot for /metrics and for people. Counters only grow; gauges are of the last step. */
 struct scheduler_stats {
     uint32_t n_running, n_waiting;
@@ -131,6 +134,8 @@ struct scheduler_stats {
     uint64_t prompt_tokens_computed, prompt_tokens_cached, generated_tokens;
     uint64_t prefix_queries, prefix_hits;                   /* in tokens, as vLLM counts */
     uint64_t step_tokens;                                   /* sum of batch sizes */
+    uint64_t steps_by_tokens[SCHEDULER_STEP_BOUNDS + 1];    /* by batch size, at most the bound;
+                                                               the last: above all */
     uint64_t schedule_ns, forward_ns, sample_ns, output_ns; /* sums over all steps */
     uint64_t last_step_end_us;                              /* 0: none yet */
     bool stepping;                                          /* a step is being computed */
