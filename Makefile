@@ -27,7 +27,7 @@ run: all ## serve the demo model at http://127.0.0.1:8000, or MODEL=path, with A
 	@exec tools/serve-demo $(BUILD)/kvasir $(MODEL) $(ARGS)
 
 test: ## build and run the test suite (one test: TESTS=name)
-	@tools/need build test
+	@tools/need build test e2e
 	@tools/run-suite $(BUILD) --buildtype=release -- $(TESTS)
 
 asan: ## the suite under AddressSanitizer and UBSan, in build-asan/
