@@ -45,7 +45,7 @@ static int alloc_step(struct core *core) {
         core->n_in_flight *= 2;
     core->in_flight = mem_alloc_zero(core->n_in_flight, sizeof *core->in_flight);
     if (core->options.check_invariants)
-        core->recount = mem_alloc_array(core->options.n_blocks, sizeof *core->recount);
+        core->recount = mem_alloc_zero(3 * (size_t)core->options.n_blocks, sizeof *core->recount);
 
     const bool ok = core->tables && core->matched && core->free_slots && core->planned &&
                     core->batch_seqs && core->batch_tokens && core->batch_positions &&

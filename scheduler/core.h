@@ -26,7 +26,7 @@
 /* What only grows; scheduler_stats has the words. */
 struct core_counters {
     uint64_t steps, preemptions, stalls;
-    uint64_t prompt_tokens_computed, prompt_tokens_cached, generated_tokens;
+    uint64_t prompt_tokens_computed, prompt_tokens_cached, generated_tokens; /* once each */
     uint64_t prefix_queries, prefix_hits;
     uint64_t step_tokens;
     uint64_t duplicate_blocks; /* computed although they were there; given back at once */
@@ -69,7 +69,7 @@ struct core {
     uint64_t n_plans;
 
     struct core_counters counters;
-    uint32_t *recount; /* [n_blocks], scratch of core_check; NULL unless check_invariants */
+    uint32_t *recount; /* [3, n_blocks], scratch of core_check; NULL unless check_invariants */
 };
 
 /* -EINVAL names the option in reterr->param; -ENOMEM. */

@@ -6,7 +6,7 @@
 #include "kvasir/mem.h"
 #include "seq.h"
 
-#define NO_SLOT UINT32_MAX
+#define NO_ID UINT32_MAX
 
 static void lock(struct mailbox *mailbox) {
     const int r = pthread_mutex_lock(&mailbox->lock);
@@ -18,12 +18,8 @@ static void unlock(struct mailbox *mailbox) {
     INVARIANT(r == 0);
 }
 
-int mailbox_init(struct mailbox *mailbox, uint32_t max_requests, uint64_t max_tokens) {
-    *mailbox = (struct mailbox){
-        .free_slot = NO_SLOT,
-        .max_requests = max_requests,
-        .max_tokens = max_tokens,
-    };
+int mailbox_init(struct mailbox *mailbox, const struct queue_load *max, uint32_t free_slots) {
+    *mailbox = (struct mailbox){.free_id = NO_ID, .max = *max, .free_slots = free_slots};
     list_init(&mailbox->inbox);
     list_init(&mailbox->cancels);
     mailbox->outputs_end = &mailbox->outputs;
@@ -72,21 +68,21 @@ static int add_chunk(struct mailbox *mailbox) {
 
     const uint32_t first = mailbox->n_chunks * MAIL_CHUNK;
     for (uint32_t i = 0; i < MAIL_CHUNK; i++)
-        chunk[i].next_free = i + 1 < MAIL_CHUNK ? first + i + 1 : NO_SLOT;
+        chunk[i].next_free = i + 1 < MAIL_CHUNK ? first + i + 1 : NO_ID;
     mailbox->chunks[mailbox->n_chunks++] = chunk;
-    mailbox->free_slot = first;
+    mailbox->free_id = first;
     return 0;
 }
 
 static int take_id(struct mailbox *mailbox, struct seq *seq) {
-    if (mailbox->free_slot == NO_SLOT) {
+    if (mailbox->free_id == NO_ID) {
         const int r = add_chunk(mailbox);
         if (r < 0)
             return r;
     }
-    const uint32_t index = mailbox->free_slot;
+    const uint32_t index = mailbox->free_id;
     struct mail_slot *slot = slot_at(mailbox, index);
-    mailbox->free_slot = slot->next_free;
+    mailbox->free_id = slot->next_free;
     slot->seq = seq;
     slot->cancelled = false;
     slot->generation++; /* begins at 1, so no id is 0; 2^32 uses of one slot outlast a run */
@@ -110,30 +106,55 @@ static void end_id(struct mailbox *mailbox, struct seq *seq) {
     if (list_linked(&seq->cancel_link)) /* cancelled after the engine thread last looked */
         list_remove(&seq->cancel_link);
     slot->seq = NULL;
-    slot->next_free = mailbox->free_slot;
-    mailbox->free_slot = (uint32_t)seq->id;
+    slot->next_free = mailbox->free_id;
+    mailbox->free_id = (uint32_t)seq->id;
 }
 
 /* Caller's thread. */
 
+/*
+ * What one more request would stand behind. New ones that the next plan can start at once do not
+ * queue: a burst on an idle server is not refused, however short the queue may be.
+ */
+static bool must_queue(const struct mailbox *mailbox) {
+    return mailbox->waiting.n_requests > 0 || mailbox->new.n_requests >= mailbox->free_slots;
+}
+
 static int check_limits(const struct mailbox *mailbox, const struct seq *seq,
                         struct error *reterr) {
-    const uint64_t n_requests = (uint64_t)mailbox->inbox_requests + mailbox->core_requests;
-    const uint64_t n_tokens = mailbox->inbox_tokens + mailbox->core_tokens;
-
+    const struct queue_load *max = &mailbox->max;
     if (mailbox->stopping)
         return error_set(reterr, -ESHUTDOWN, "the scheduler is stopping");
-    if (mailbox->max_requests > 0 && n_requests >= mailbox->max_requests)
+    if (!must_queue(mailbox))
+        return 0;
+
+    const uint32_t n_starting = mailbox->waiting.n_requests > 0 ? 0 : mailbox->free_slots;
+    const uint32_t n_requests = mailbox->waiting.n_requests + mailbox->new.n_requests - n_starting;
+    const uint64_t n_tokens = mailbox->waiting.n_tokens + mailbox->new.n_tokens;
+    if (max->n_requests > 0 && n_requests >= max->n_requests)
         return error_set_param(reterr, -EAGAIN, "max_queued_requests",
-                               "%llu requests are waiting, and no more than %u may",
-                               (unsigned long long)n_requests, mailbox->max_requests);
-    if (mailbox->max_tokens > 0 && n_tokens > 0 && n_tokens + seq->n_prompt > mailbox->max_tokens)
+                               "%u requests are waiting, and no more than %u may", n_requests,
+                               max->n_requests);
+    if (max->n_tokens > 0 && n_tokens + seq->n_prompt > max->n_tokens)
         return error_set_param(reterr, -EAGAIN, "max_queued_tokens",
                                "%llu prompt tokens are waiting; with the %u of this request they "
                                "would be more than %llu",
                                (unsigned long long)n_tokens, seq->n_prompt,
-                               (unsigned long long)mailbox->max_tokens);
+                               (unsigned long long)max->n_tokens);
     return 0;
+}
+
+/* Relaxed: figures for people, which order nothing. */
+static void show_new(struct mailbox *mailbox) {
+    atomic_store_explicit(&mailbox->n_new, mailbox->new.n_requests, memory_order_relaxed);
+    atomic_store_explicit(&mailbox->n_new_tokens, mailbox->new.n_tokens, memory_order_relaxed);
+}
+
+struct queue_load mailbox_new(const struct mailbox *mailbox) {
+    return (struct queue_load){
+        .n_requests = (uint32_t)atomic_load_explicit(&mailbox->n_new, memory_order_relaxed),
+        .n_tokens = atomic_load_explicit(&mailbox->n_new_tokens, memory_order_relaxed),
+    };
 }
 
 static int submit_locked(struct mailbox *mailbox, struct seq *seq, seq_id *ret_id,
@@ -145,8 +166,9 @@ static int submit_locked(struct mailbox *mailbox, struct seq *seq, seq_id *ret_i
     if (r < 0)
         return error_set(reterr, r, "no room for one more request id");
 
-    mailbox->inbox_requests++;
-    mailbox->inbox_tokens += seq->n_prompt;
+    mailbox->new.n_requests++;
+    mailbox->new.n_tokens += seq->n_prompt;
+    show_new(mailbox);
     list_push_back(&mailbox->inbox, &seq->mail_link);
     *ret_id = seq->id; /* from here on the engine thread may end and free seq at any time */
     (void)pthread_cond_signal(&mailbox->mail_arrived); /* cannot fail */
@@ -208,16 +230,24 @@ void mailbox_receive(struct mailbox *mailbox, bool wait, struct mail *ret_mail) 
     take_list(&mailbox->inbox, &ret_mail->added);
     take_list(&mailbox->cancels, &ret_mail->cancelled);
     ret_mail->stopping = mailbox->stopping;
-    /* They are the core's from now on; the next publish gives the exact figure. */
-    mailbox->core_requests += mailbox->inbox_requests;
-    mailbox->core_tokens += mailbox->inbox_tokens;
-    mailbox->inbox_requests = 0;
-    mailbox->inbox_tokens = 0;
+    mailbox->received = mailbox->new;
+    unlock(mailbox);
+}
+
+void mailbox_report_queue(struct mailbox *mailbox, const struct queue_load *waiting,
+                          uint32_t free_slots) {
+    lock(mailbox);
+    mailbox->new.n_requests -= mailbox->received.n_requests;
+    mailbox->new.n_tokens -= mailbox->received.n_tokens;
+    mailbox->received = (struct queue_load){.n_requests = 0};
+    mailbox->waiting = *waiting;
+    mailbox->free_slots = free_slots;
+    show_new(mailbox);
     unlock(mailbox);
 }
 
 void mailbox_publish(struct mailbox *mailbox, struct scheduler_output *output,
-                     const struct list *finished, uint32_t core_requests, uint64_t core_tokens) {
+                     const struct list *finished) {
     lock(mailbox);
     list_for_each (node, finished) {
         end_id(mailbox, list_entry(node, struct seq, link));
@@ -226,7 +256,5 @@ void mailbox_publish(struct mailbox *mailbox, struct scheduler_output *output,
         *mailbox->outputs_end = output;
         mailbox->outputs_end = &output->next;
     }
-    mailbox->core_requests = core_requests;
-    mailbox->core_tokens = core_tokens;
     unlock(mailbox);
 }

@@ -12,6 +12,7 @@
 #define KVASIR_MAILBOX_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -22,6 +23,11 @@
 struct seq;
 
 enum { MAIL_CHUNK = 1024, MAIL_MAX_CHUNKS = 1024 };
+
+struct queue_load {
+    uint32_t n_requests;
+    uint64_t n_tokens;
+};
 
 /* One live id. Id = generation << 32 | index; a slot's generation is that of its present id. */
 struct mail_slot {
@@ -43,11 +49,16 @@ struct mailbox {
 
     struct mail_slot *chunks[MAIL_MAX_CHUNKS];
     uint32_t n_chunks;
-    uint32_t free_slot; /* head of the free slots; NO_SLOT: none */
+    uint32_t free_id; /* head of the free ids; NO_ID: none */
 
-    /* For the queue limits: in the inbox, and waiting in the core when it last said so. */
-    uint32_t max_requests, inbox_requests, core_requests;
-    uint64_t max_tokens, inbox_tokens, core_tokens;
+    /* For the queue limits. What the core has not yet planned counts as in the inbox. */
+    struct queue_load max;      /* 0: no limit */
+    struct queue_load new;      /* submitted, and not yet seen by a plan */
+    struct queue_load received; /* the part of it that the engine thread has */
+    struct queue_load waiting;  /* in the core, as it last said */
+    uint32_t free_slots;        /* there: so many more sequences may run */
+    atomic_uint_fast64_t n_new; /* new.n_requests and .n_tokens, for stats without the lock */
+    atomic_uint_fast64_t n_new_tokens;
 };
 
 /* What the engine thread takes at once. The lists are heads that the taker owns. */
@@ -57,7 +68,9 @@ struct mail {
     bool stopping;
 };
 
-int mailbox_init(struct mailbox *mailbox, uint32_t max_requests, uint64_t max_tokens) KV_MUST_CHECK;
+/* free_slots: how many sequences may run. */
+int mailbox_init(struct mailbox *mailbox, const struct queue_load *max, uint32_t free_slots)
+    KV_MUST_CHECK;
 
 /* Both threads are done with it. Frees what is still inside. */
 void mailbox_fini(struct mailbox *mailbox);
@@ -76,11 +89,18 @@ struct scheduler_output *mailbox_take_outputs(struct mailbox *mailbox);
 /* Takes what came; with wait, sleeps until something did. */
 void mailbox_receive(struct mailbox *mailbox, bool wait, struct mail *ret_mail);
 
+/* How much waits in the core after a plan, which has seen all that was received before it. */
+void mailbox_report_queue(struct mailbox *mailbox, const struct queue_load *waiting,
+                          uint32_t free_slots);
+
 /*
- * Hands an output up (NULL: none), ends the ids of the finished sequences (seq::link), and says
- * how much waits in the core. Afterwards no cancel can reach those sequences.
+ * Hands an output up (NULL: none) and ends the ids of the finished sequences (seq::link).
+ * Afterwards no cancel can reach them.
  */
 void mailbox_publish(struct mailbox *mailbox, struct scheduler_output *output,
-                     const struct list *finished, uint32_t core_requests, uint64_t core_tokens);
+                     const struct list *finished);
+
+/* Any thread, without the lock: what was submitted and not yet seen by a plan. */
+struct queue_load mailbox_new(const struct mailbox *mailbox);
 
 #endif

@@ -182,12 +182,12 @@ static void take_match(struct core *core, struct seq *seq, const struct match *m
     seq->has_next_digest = false;
     seq->n_published += match->n;
     seq->n_computed += n_tokens;
-    if (seq->n_computed > seq->n_reached)
+    if (seq->n_computed > seq->n_reached) { /* else it was there before a preemption */
+        const uint32_t n_new = seq->n_computed - seq->n_reached;
+        seq->n_cached += n_new;
         seq->n_reached = seq->n_computed;
-    if (seq->n_preemptions == 0) {
-        seq->n_cached += n_tokens;
-        core->counters.prompt_tokens_cached += n_tokens;
-        core->counters.prefix_hits += n_tokens;
+        core->counters.prompt_tokens_cached += n_new;
+        core->counters.prefix_hits += n_new;
     }
 }
 

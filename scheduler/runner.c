@@ -65,8 +65,7 @@ static void hand_over(struct scheduler *scheduler, struct scheduler_output *outp
     core_take_finished(core, &finished);
 
     const bool has_events = output->n_events > 0;
-    mailbox_publish(&scheduler->mailbox, has_events ? output : NULL, &finished, core->waiting.n,
-                    core->waiting.n_tokens);
+    mailbox_publish(&scheduler->mailbox, has_events ? output : NULL, &finished);
     if (!has_events)
         scheduler_output_free(output);
     list_for_each (node, &finished) {
@@ -75,6 +74,16 @@ static void hand_over(struct scheduler *scheduler, struct scheduler_output *outp
     }
     if (has_events && scheduler->options.notify)
         scheduler->options.notify(scheduler->options.notify_ctx);
+}
+
+/* Before the step, which may take long: requests that come meanwhile are judged by it. */
+static void report_queue(struct scheduler *scheduler) {
+    const struct core *core = scheduler->core;
+    const struct queue_load waiting = {
+        .n_requests = core->waiting.n,
+        .n_tokens = core->waiting.n_tokens,
+    };
+    mailbox_report_queue(&scheduler->mailbox, &waiting, core->n_free_slots);
 }
 
 /* Plans one step, lets the engine compute it, applies what came. */
@@ -86,6 +95,7 @@ static void run_step(struct scheduler *scheduler) {
 
     const uint64_t begin_ns = clock_now_ns();
     const struct batch *batch = core_plan(core, begin_ns / 1000);
+    report_queue(scheduler);
     totals->schedule_ns += clock_now_ns() - begin_ns;
     if (batch->n_seqs > 0) {
         totals->stepping = true;
@@ -145,7 +155,11 @@ int scheduler_start(const struct scheduler_options *options, struct scheduler **
     if (r < 0)
         goto free_scheduler;
 
-    r = mailbox_init(&scheduler->mailbox, options->max_queued_requests, options->max_queued_tokens);
+    const struct queue_load max_queue = {
+        .n_requests = options->max_queued_requests,
+        .n_tokens = options->max_queued_tokens,
+    };
+    r = mailbox_init(&scheduler->mailbox, &max_queue, options->max_num_seqs);
     if (r < 0) {
         (void)error_set(reterr, r, "no mutex for the scheduler's mailbox");
         goto destroy_core;
@@ -205,5 +219,9 @@ struct scheduler_output *scheduler_take_ready(struct scheduler *scheduler) {
 }
 
 void scheduler_stats(const struct scheduler *scheduler, struct scheduler_stats *ret_stats) {
+    const struct queue_load new = mailbox_new(&scheduler->mailbox);
+
     stats_read(&scheduler->stats, ret_stats);
+    ret_stats->n_waiting += new.n_requests;
+    ret_stats->waiting_tokens += new.n_tokens;
 }

@@ -51,10 +51,11 @@ struct seq {
     bool reads_cache;
     bool chain_closed; /* the next block, and so all later ones, must not be shared */
 
-    bool scores;        /* every prompt row goes through the head */
-    uint32_t n_scored;  /* prompt rows that did */
-    uint32_t n_cached;  /* prompt tokens taken from the index before anything was computed */
-    uint32_t n_reached; /* largest n_computed so far */
+    bool scores;       /* every prompt row goes through the head */
+    uint32_t n_scored; /* prompt rows that did */
+    uint32_t n_cached; /* prompt tokens taken from the index before anything was computed */
+    uint32_t
+        n_reached; /* largest n_computed so far; each token counts once as computed or cached */
     uint32_t n_preemptions;
 
     seq_id id;

@@ -39,7 +39,8 @@ struct fake_engine_options {
     uint64_t step_us;         /* sleeps so long in each step */
     uint64_t token_us;        /* and so long for each token of it */
 
-    /* Length from which dynamic rope classes begin, as with dynamic NTK; 0: one class for all. */
+    /* Lengths below this are of rope class 0, then of 1 as long, then of 0 again, and so on: unlike
+     * any model, so that each token's own class has to be looked at. 0: one class for all. */
     uint32_t rope_length;
 };
 
