@@ -377,46 +377,37 @@ static int check_ids(const struct prompts *prompts, const struct instance *insta
     return 0;
 }
 
-/* Loads the prompts, runs them and prints the result; the instance is open. */
-static int eval_instance(const struct eval_options *options, struct instance *instance,
-                         struct bell *bell, struct error *reterr) {
-    struct prompts prompts = {.items = NULL};
+/* Runs the prompts and prints the result; the instance is open. */
+static int eval_prompts(const struct eval_options *options, struct instance *instance,
+                        struct bell *bell, struct prompts *prompts, struct error *reterr) {
     struct run run = {
         .instance = instance,
-        .prompts = &prompts,
+        .prompts = prompts,
         .bell = bell,
         .logits_path = options->logits,
         .n_vocab = model_info(instance->model)->n_vocab,
     };
-    int r = options->ids ? load_ids(options->ids, &prompts, reterr)
-                         : load_text(options->text, instance, &prompts, reterr);
-    if (r == 0)
-        r = check_ids(&prompts, instance, reterr);
+    int r = check_ids(prompts, instance, reterr);
     if (r < 0)
-        goto free_prompts;
+        return r;
 
     if (options->logits) {
         run.logits = fopen(options->logits, "wb");
-        if (!run.logits) {
-            r = error_set(reterr, -errno, "%s: cannot be written: %s", options->logits,
-                          strerror(errno));
-            goto free_prompts;
-        }
+        if (!run.logits)
+            return error_set(reterr, -errno, "%s: cannot be written: %s", options->logits,
+                             strerror(errno));
     }
     r = run_prompts(&run, reterr);
     if (run.logits && fclose(run.logits) != 0 && r == 0)
         r = error_set(reterr, -errno, "%s: cannot be written: %s", options->logits,
                       strerror(errno));
     if (r == 0)
-        print_result(&prompts, options->json);
+        print_result(prompts, options->json);
     if (r < 0) {
-        /* What still runs writes into the logits below: end it before they are freed. */
+        /* What still runs writes into the logits of prompts: end it before they are freed. */
         scheduler_stop(instance->scheduler);
         instance->scheduler = NULL;
     }
-
-free_prompts:
-    prompts_fini(&prompts);
     return r;
 }
 
@@ -434,20 +425,28 @@ static struct instance_options instance_options_of(const struct eval_options *op
     };
 }
 
+/* Ids are read first: the longest prompt is then the context, whatever the model was made for. */
 static int eval(const struct eval_options *options, struct error *reterr) {
     struct bell bell = {.mutex = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
     const struct instance_hooks hooks = {.notify = bell_ring, .notify_ctx = &bell};
-    const struct instance_options instance_options = instance_options_of(options);
-    struct instance instance;
+    struct instance_options instance_options = instance_options_of(options);
+    struct prompts prompts = {.items = NULL};
+    struct instance instance = {.model = NULL};
     if (!options->text == !options->ids)
         return error_set(reterr, -EINVAL, "give one of --text FILE and --ids FILE.json");
 
-    int r = instance_open(&instance_options, &hooks, &instance, reterr);
-    if (r < 0)
-        return r;
-
-    r = eval_instance(options, &instance, &bell, reterr);
+    int r = options->ids ? load_ids(options->ids, &prompts, reterr) : 0;
+    for (size_t i = 0; i < prompts.n; i++)
+        if (prompts.items[i].n >= instance_options.max_model_len)
+            instance_options.max_model_len = prompts.items[i].n + 1;
+    if (r == 0)
+        r = instance_open(&instance_options, &hooks, &instance, reterr);
+    if (r == 0 && options->text)
+        r = load_text(options->text, &instance, &prompts, reterr);
+    if (r == 0)
+        r = eval_prompts(options, &instance, &bell, &prompts, reterr);
     instance_close(&instance);
+    prompts_fini(&prompts);
     return r;
 }
 
