@@ -54,7 +54,7 @@ void bpe_insert_pair(struct bpe *bpe, uint32_t merge) {
 struct ending {
     uint32_t era;
     uint32_t rank;
-    bool on_right;  /* the right one was, as the left part of that merge */
+    bool on_right;   /* the right one was, as the left part of that merge */
     uint32_t z_born; /* on_right: when that merge's right part was born */
 };
 
