@@ -121,8 +121,8 @@ static int read_merges(struct bpe_reader *reader, struct json_pull *p) {
         if (r == 0)
             r = json_pull_status(p, what, reader->reterr);
         if (r == 0)
-            r = bpe_add_merge(&reader->bpe, parts[0].bytes, parts[0].len, parts[1].bytes,
-                              parts[1].len, reader->reterr);
+            r = bpe_add_merge(&reader->bpe, reader->vocab, parts[0].bytes, parts[0].len,
+                              parts[1].bytes, parts[1].len, reader->reterr);
     }
     reader->has_merges = true;
     return r < 0 ? r : json_pull_status(p, what, reader->reterr);

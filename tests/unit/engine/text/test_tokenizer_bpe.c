@@ -98,7 +98,7 @@ static void build(const struct made *m, const struct vocab *vocab, const float *
     for (uint32_t i = 0; i < m->n_merges && !scores; i++) {
         const char *left = m->pieces[m->merges[i].left];
         const char *right = m->pieces[m->merges[i].right];
-        assert_int_equal(bpe_add_merge(bpe, left, strlen(left), right, strlen(right), &err), 0);
+        assert_int_equal(bpe_add_merge(bpe, vocab, left, strlen(left), right, strlen(right), &err), 0);
     }
     if (scores)
         assert_int_equal(bpe_add_scores(bpe, vocab, scores, &err), 0);
