@@ -396,3 +396,15 @@ int tokenizer_open_gguf(const struct gguf *gguf, struct tokenizer **ret_tokenize
     *ret_tokenizer = reader.tokenizer;
     return 0;
 }
+
+int tokenizer_open_file(const char *path, struct tokenizer **ret_tokenizer, struct error *reterr) {
+    struct gguf *gguf;
+    int r = gguf_open(path, &gguf, reterr);
+    if (r < 0)
+        return r;
+    r = tokenizer_open_gguf(gguf, ret_tokenizer, reterr);
+    if (r < 0)
+        r = error_prefix(reterr, r, "%s", path);
+    gguf_close(gguf);
+    return r;
+}
