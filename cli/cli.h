@@ -49,5 +49,6 @@ const char *version_number(void);
 void version_print(void);
 
 int cmd_help(int argc, char **argv);
+int cmd_tokenize(int argc, char **argv);
 
 #endif

@@ -7,6 +7,7 @@
 #include "command_options.h"
 
 const struct command cli_commands[] = {
+    {"tokenize", "show what a text becomes", cmd_tokenize, &tokenize_option_table},
     {"help", "say what a command does", cmd_help, &help_option_table},
 };
 const size_t cli_n_commands = sizeof cli_commands / sizeof cli_commands[0];
