@@ -49,6 +49,7 @@ const char *version_number(void);
 void version_print(void);
 
 int cmd_help(int argc, char **argv);
+int cmd_show(int argc, char **argv);
 int cmd_tokenize(int argc, char **argv);
 
 #endif

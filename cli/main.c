@@ -7,6 +7,7 @@
 #include "command_options.h"
 
 const struct command cli_commands[] = {
+    {"show", "say what a model is", cmd_show, &show_option_table},
     {"tokenize", "show what a text becomes", cmd_tokenize, &tokenize_option_table},
     {"help", "say what a command does", cmd_help, &help_option_table},
 };
