@@ -52,5 +52,6 @@ int cmd_eval(int argc, char **argv);
 int cmd_help(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_show(int argc, char **argv);
+int cmd_tokenize(int argc, char **argv);
 
 #endif
