@@ -119,6 +119,11 @@ struct builtin {
     struct value (*call)(struct interp *in, struct value self, const struct args *args);
 };
 
+/* The head of such a function. */
+#define BUILTIN(name)                                                                              \
+    struct value name(KV_UNUSED struct interp *in, KV_UNUSED struct value self,                    \
+                      KV_UNUSED const struct args *args)
+
 struct method {
     struct value self;
     const struct builtin *builtin;
