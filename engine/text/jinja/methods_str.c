@@ -407,7 +407,7 @@ static struct value partition(struct interp *in, struct value self, const struct
     struct seq *parts = interp_seq(in, 3);
     if (at != SIZE_MAX) {
         add_part(in, parts, s, 0, at);
-        interp_add(in, parts, interp_str(in, separator));
+        add_part(in, parts, s, at, at + separator->len); /* of s, whose origin it has */
         add_part(in, parts, s, at + separator->len, s->len);
     } else {
         for (int i = 0; i < 3; i++)
