@@ -4,9 +4,11 @@
 #include <string.h>
 
 #include "cli.h"
+#include "cmd_render.h"
 #include "command_options.h"
 
 const struct command cli_commands[] = {
+    {"render", "print the prompt that a chat template makes", cmd_render, &render_option_table},
     {"help", "say what a command does", cmd_help, &help_option_table},
 };
 const size_t cli_n_commands = sizeof cli_commands / sizeof cli_commands[0];
