@@ -13,6 +13,7 @@ const struct command cli_commands[] = {
     {"show", "say what a model is", cmd_show, &show_option_table},
     {"eval", "score a text: perplexity, log-likelihood, logits", cmd_eval, &eval_option_table},
     {"tokenize", "show what a text becomes", cmd_tokenize, &tokenize_option_table},
+    {"render", "print the prompt that a chat template makes", cmd_render, &render_option_table},
     {"help", "say what a command does", cmd_help, &help_option_table},
 };
 const size_t cli_n_commands = sizeof cli_commands / sizeof cli_commands[0];
