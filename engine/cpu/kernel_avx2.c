@@ -293,8 +293,6 @@ KERNEL_INLINE void add_group(enum int8_tile_kind kind, uint32_t n_rows, const st
 /* A tile whose number of rows is a constant, so that the sums live in registers. */
 KERNEL_INLINE void int8_tile(enum int8_tile_kind kind, uint32_t n_rows, const struct int8_chunk *w,
                              const struct int8_rows *x, float *acc) {
-    const uint32_t group = kind == TILE_CHANNEL ? CHANNEL_GROUP : GROUP;
-
     for (uint32_t o = 0; o < PANEL_ROWS; o += TWO * QUARTER_ROWS) {
         float *part = acc + o;
         __m256 sums[MOST_INT8_ROWS][TWO];
@@ -305,10 +303,8 @@ KERNEL_INLINE void int8_tile(enum int8_tile_kind kind, uint32_t n_rows, const st
             sums[r][1] = _mm256_loadu_ps(part + r * PANEL_ROWS + QUARTER_ROWS);
         }
         for (uint32_t g = 0; g < w->n_groups; g++) {
-            for (uint32_t t = g * group / 4; o == 0 && t < (g + 1) * group / 4; t++) {
-                _mm_prefetch((const char *)w->soon + t * w->soon_step, _MM_HINT_T0);
-                _mm_prefetch((const char *)w->soon + t * w->soon_step + 64, _MM_HINT_T0);
-            }
+            if (o == 0)
+                prefetch_soon(w, g);
             add_group(kind, n_rows, w, o, x, g, sums);
         }
         KERNEL_UNROLL(4)

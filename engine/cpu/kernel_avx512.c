@@ -218,14 +218,11 @@ static inline __m512i broadcast_4(const int8_t *codes) {
 
 /* The sums of n_rows rows (a constant) over some steps of codes. */
 KERNEL_INLINE void add_dots(__m512i dots[][HALVES], uint32_t n_rows, int n_steps, const uint8_t *w,
-                            const uint8_t *soon, size_t soon_step, const int8_t *x, size_t stride) {
+                            const int8_t *x, size_t stride) {
     KERNEL_UNROLL(16)
     for (int t = 0; t < n_steps; t++) {
         const __m512i w_0 = load_vector(w + t * STEP_BYTES);
         const __m512i w_1 = load_vector(w + t * STEP_BYTES + HALF_BYTES);
-
-        _mm_prefetch((const char *)soon + t * soon_step, _MM_HINT_T0);
-        _mm_prefetch((const char *)soon + t * soon_step + 64, _MM_HINT_T0);
         KERNEL_UNROLL(8)
         for (uint32_t r = 0; r < n_rows; r++) {
             const __m512i four = broadcast_4(x + r * stride + t * 4);
@@ -245,8 +242,7 @@ KERNEL_INLINE void add_group(enum int8_tile_kind kind, uint32_t n_rows, const st
     KERNEL_UNROLL(8)
     for (uint32_t r = 0; r < n_rows; r++)
         dots[r][0] = dots[r][1] = _mm512_set1_epi32(row_int(x->start, x->stride, r, g));
-    add_dots(dots, n_rows, (int)group / 4, codes, w->soon + (size_t)g * group / 4 * w->soon_step,
-             w->soon_step, x->codes + g * group, x->stride);
+    add_dots(dots, n_rows, (int)group / 4, codes, x->codes + g * group, x->stride);
 
     KERNEL_UNROLL(8)
     for (uint32_t r = 0; r < n_rows; r++) {
@@ -285,8 +281,8 @@ KERNEL_INLINE void add_half_groups(uint32_t n_rows, const struct int8_chunk *w,
             const int32_t start = row_int(x->start, x->stride, r, g);
             dots[r][0] = dots[r][1] = _mm512_set1_epi32(part == 0 ? start_0 : start - start_0);
         }
-        add_dots(dots, n_rows, HALF_STEPS, w->codes + (size_t)first * PANEL_ROWS,
-                 w->soon + first / 4 * w->soon_step, w->soon_step, x->codes + first, x->stride);
+        add_dots(dots, n_rows, HALF_STEPS, w->codes + (size_t)first * PANEL_ROWS, x->codes + first,
+                 x->stride);
 
         KERNEL_UNROLL(8)
         for (uint32_t r = 0; r < n_rows; r++) {
@@ -319,6 +315,7 @@ KERNEL_INLINE void int8_tile(enum int8_tile_kind kind, uint32_t n_rows, const st
         sums[r][1] = _mm512_loadu_ps(acc + r * PANEL_ROWS + HALF_ROWS);
     }
     for (uint32_t g = 0; g < w->n_groups; g++) {
+        prefetch_soon(w, g);
         if (kind == TILE_HALF_GROUPS)
             add_half_groups(n_rows, w, x, g, sums);
         else
