@@ -26,11 +26,43 @@ enum {
     MOST_FLOAT_ROWS = 3,
 };
 
+/* n is 16 or 32. */
+static inline int32_t greatest_avx2(const float *x, uint32_t n) {
+    const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
+    __m256i most = _mm256_setzero_si256();
+
+    for (uint32_t i = 0; i < n; i += QUARTER_ROWS) {
+        const __m256i bits = _mm256_castps_si256(_mm256_loadu_ps(x + i));
+        most = _mm256_max_epi32(most, _mm256_and_si256(bits, magnitude));
+    }
+    __m128i four = _mm_max_epi32(_mm256_castsi256_si128(most), _mm256_extracti128_si256(most, 1));
+    four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0x4e));
+    four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0xb1));
+    return _mm_cvtsi128_si32(four);
+}
+
+static inline int32_t round_avx2(const float *x, uint32_t n, float inverse, int8_t *codes) {
+    const __m256 factor = _mm256_set1_ps(inverse);
+    __m256i sum = _mm256_setzero_si256();
+
+    for (uint32_t i = 0; i < n; i += QUARTER_ROWS) {
+        const __m256i code = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + i), factor));
+        const __m128i words =
+            _mm_packs_epi32(_mm256_castsi256_si128(code), _mm256_extracti128_si256(code, 1));
+        _mm_storel_epi64((__m128i *)(void *)(codes + i), _mm_packs_epi16(words, words));
+        sum = _mm256_add_epi32(sum, code);
+    }
+    __m128i four = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
+    four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
+    four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0xb1));
+    return _mm_cvtsi128_si32(four);
+}
+
 static void prepare_int8_avx2(const float *x, uint32_t n_in, uint32_t group, void *row) {
-    if (group == GROUP)
-        prepare_int8_row(x, n_in, GROUP, row); /* a constant length makes better loops */
+    if (group == GROUP) /* a constant length unrolls the loops */
+        prepare_int8_row(greatest_avx2, round_avx2, x, n_in, GROUP, row);
     else
-        prepare_int8_row(x, n_in, CHANNEL_GROUP, row);
+        prepare_int8_row(greatest_avx2, round_avx2, x, n_in, CHANNEL_GROUP, row);
 }
 
 /* ---- unpack ---- */

@@ -25,11 +25,34 @@ enum {
     MOST_FLOAT_ROWS = 12,
 };
 
+static inline int32_t greatest_avx512(const float *x, uint32_t n) {
+    const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+    __m512i most = _mm512_setzero_si512();
+
+    for (uint32_t i = 0; i < n; i += HALF_ROWS) {
+        const __m512i bits = _mm512_castps_si512(_mm512_loadu_ps(x + i));
+        most = _mm512_max_epi32(most, _mm512_and_si512(bits, magnitude));
+    }
+    return _mm512_reduce_max_epi32(most);
+}
+
+static inline int32_t round_avx512(const float *x, uint32_t n, float inverse, int8_t *codes) {
+    const __m512 factor = _mm512_set1_ps(inverse);
+    __m512i sum = _mm512_setzero_si512();
+
+    for (uint32_t i = 0; i < n; i += HALF_ROWS) {
+        const __m512i code = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x + i), factor));
+        _mm_storeu_si128((__m128i *)(void *)(codes + i), _mm512_cvtepi32_epi8(code));
+        sum = _mm512_add_epi32(sum, code);
+    }
+    return _mm512_reduce_add_epi32(sum);
+}
+
 static void prepare_int8_avx512(const float *x, uint32_t n_in, uint32_t group, void *row) {
-    if (group == GROUP)
-        prepare_int8_row(x, n_in, GROUP, row); /* a constant length makes better loops */
+    if (group == GROUP) /* a constant length unrolls the loops */
+        prepare_int8_row(greatest_avx512, round_avx512, x, n_in, GROUP, row);
     else
-        prepare_int8_row(x, n_in, CHANNEL_GROUP, row);
+        prepare_int8_row(greatest_avx512, round_avx512, x, n_in, CHANNEL_GROUP, row);
 }
 
 /* ---- unpack ---- */
