@@ -39,10 +39,6 @@ void model_add_eos(struct model_info *info, int64_t id) {
         info->eos[info->n_eos++] = (token_id)id;
 }
 
-void model_init_sampling(struct model_info *info) {
-    info->generation_defaults = sampling_defaults();
-}
-
 /* Adds one bound tensor to the table of types and the totals. */
 static void count_tensor(struct model_info *info, const struct tensor *tensor) {
     if (!tensor->name)
@@ -116,13 +112,23 @@ static bool has_suffix(const char *path, const char *suffix) {
     return n > n_suffix && strcmp(path + n - n_suffix, suffix) == 0;
 }
 
-static int open_path(struct model *model, const char *path, struct error *reterr) {
-    model->info.bos = TOKEN_NONE;
-    model_init_sampling(&model->info);
-    model->info.path = arena_dup(&model->arena, path, strlen(path));
-    if (!model->info.path)
-        return error_set(reterr, -ENOMEM, "%s: no memory", path);
+/* An empty model of this path; NULL if there is no memory. */
+static struct model *create(const char *path) {
+    struct model *model = mem_alloc_zero(1, sizeof *model);
+    if (!model)
+        return NULL;
 
+    model->info.bos = TOKEN_NONE;
+    model->info.generation_defaults = sampling_defaults();
+    model->info.path = arena_dup(&model->arena, path, strlen(path));
+    if (!model->info.path) {
+        model_close(model);
+        return NULL;
+    }
+    return model;
+}
+
+static int open_path(struct model *model, const char *path, struct error *reterr) {
     if (!file_exists(path))
         return error_set(reterr, -ENOENT, "%s: there is no such folder or file", path);
     if (file_is_dir(path))
@@ -136,11 +142,29 @@ static int open_path(struct model *model, const char *path, struct error *reterr
 }
 
 int model_open(const char *path, struct model **ret_model, struct error *reterr) {
-    struct model *model = mem_alloc_zero(1, sizeof *model);
+    struct model *model = create(path);
     if (!model)
         return error_set(reterr, -ENOMEM, "%s: no memory", path);
 
     const int r = open_path(model, path, reterr);
+    if (r < 0) {
+        model_close(model);
+        return r;
+    }
+    *ret_model = model;
+    return 0;
+}
+
+int model_from_gguf(struct gguf *gguf, const char *path, struct model **ret_model,
+                    struct error *reterr) {
+    struct model *model = create(path);
+    if (!model) {
+        gguf_close(gguf);
+        return error_set(reterr, -ENOMEM, "%s: no memory", path);
+    }
+
+    model->gguf = gguf;
+    const int r = model_read_gguf(model, path, reterr);
     if (r < 0) {
         model_close(model);
         return r;

@@ -16,10 +16,12 @@
 #define KV_PRINTF(fmt_index, first_arg) __attribute__((format(printf, fmt_index, first_arg)))
 #define KV_MUST_CHECK __attribute__((warn_unused_result))
 #define KV_NORETURN __attribute__((noreturn))
+#define KV_UNUSED __attribute__((unused)) /* a parameter that a fixed shape asks for */
 #else
 #define KV_PRINTF(fmt_index, first_arg)
 #define KV_MUST_CHECK
 #define KV_NORETURN
+#define KV_UNUSED
 #endif
 
 /* A zeroed struct is "no error". Plain value; the texts are always NUL-terminated. */

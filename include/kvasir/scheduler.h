@@ -121,6 +121,9 @@ struct scheduler_output {
     struct row_output *scores;
 };
 
+/* Bounds of scheduler_stats::steps_by_tokens: 1, 8, 16, 32, ... doubling to 16384 tokens. */
+enum { SCHEDULER_STEP_BOUNDS = 13 };
+
 /* A snapshot for /metrics and for people. Counters only grow; gauges are of the last step. */
 struct scheduler_stats {
     uint32_t n_running, n_waiting;
@@ -131,6 +134,8 @@ struct scheduler_stats {
     uint64_t prompt_tokens_computed, prompt_tokens_cached, generated_tokens;
     uint64_t prefix_queries, prefix_hits;                   /* in tokens, as vLLM counts */
     uint64_t step_tokens;                                   /* sum of batch sizes */
+    uint64_t steps_by_tokens[SCHEDULER_STEP_BOUNDS + 1];    /* by batch size, at most the bound;
+                                                               the last: above all */
     uint64_t schedule_ns, forward_ns, sample_ns, output_ns; /* sums over all steps */
     uint64_t last_step_end_us;                              /* 0: none yet */
     bool stepping;                                          /* a step is being computed */
@@ -143,7 +148,8 @@ int scheduler_start(const struct scheduler_options *options, struct scheduler **
 /* Cancels what is left, ends the thread, frees everything. NULL is fine. */
 void scheduler_stop(struct scheduler *scheduler);
 
-/* An empty request whose arena is limited to max_bytes, with room for n_prompt ids copied in. */
+/* A request whose arena is limited to max_bytes (0: no limit), with the prompt copied in and all
+ * else zero: fill at least sampling (sampling_defaults) and max_tokens. NULL without memory. */
 struct scheduler_request *scheduler_request_create(const token_id *prompt, uint32_t n_prompt,
                                                    size_t max_bytes);
 void scheduler_request_free(struct scheduler_request *request);
