@@ -235,7 +235,7 @@ int bpe_read_json(const struct json_model_source *source, struct tokenizer *toke
     if (r == 0)
         r = bpe_finish(&reader.bpe, &tokenizer->vocab, reterr);
     if (r == 0)
-        r = bpe_become_model(&reader.bpe, tokenizer);
+        r = bpe_become_model(&reader.bpe, tokenizer, reterr);
 
     bpe_fini(&reader.bpe); /* empty if it was moved */
     piece_reader_fini(&reader.pieces);

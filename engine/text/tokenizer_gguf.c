@@ -217,7 +217,7 @@ static int read_model(struct gguf_reader *reader) {
     if (r == 0)
         r = bpe_finish(&bpe, &reader->tokenizer->vocab, reader->reterr);
     if (r == 0)
-        r = bpe_become_model(&bpe, reader->tokenizer);
+        r = bpe_become_model(&bpe, reader->tokenizer, reader->reterr);
     bpe_fini(&bpe); /* empty if it was moved */
     return r;
 }

@@ -92,6 +92,7 @@ int bpe_read_json(const struct json_model_source *source, struct tokenizer *toke
 
 /* Makes bpe (moved) the model of the tokenizer. -ENOMEM (then bpe is still the caller's). */
 struct bpe;
-int bpe_become_model(struct bpe *bpe, struct tokenizer *tokenizer) KV_MUST_CHECK;
+int bpe_become_model(struct bpe *bpe, struct tokenizer *tokenizer, struct error *reterr)
+    KV_MUST_CHECK;
 
 #endif
