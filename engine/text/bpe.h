@@ -56,12 +56,15 @@ struct bpe_merge {
     uint32_t rank; /* ascending; equal only where scores are */
 };
 
+struct bpe_pair_slot {
+    uint32_t tag;   /* other bits of the pair's hash than those that chose the slot */
+    uint32_t value; /* 0: empty */
+};
+
 /* Open addressing, from a pair of pieces to a number that is not 0. */
 struct bpe_pairs {
-    struct bpe_pair_slot {
-        uint32_t tag;   /* other bits of the pair's hash than those that chose the slot */
-        uint32_t value; /* 0: empty */
-    } * slots;          /* [1 << bits] */
+    struct bpe_pair_slot *slots; /* [1 << bits] */
+    uint64_t *filter; /* four bits a slot, by hash: most pairs are absent, and it is seen here */
     uint32_t bits;
 };
 

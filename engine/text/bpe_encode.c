@@ -80,19 +80,25 @@ token_id bpe_find(const struct bpe *bpe, const char *piece, size_t len) {
     return value == TRIE_NO_VALUE ? TOKEN_NONE : (token_id)(value & ~BPE_UNREACHABLE_BIT);
 }
 
-/* The longest reachable piece that text begins with; TOKEN_NONE. */
-static token_id longest_piece(const struct bpe *bpe, const char *text, size_t len) {
+/*
+ * The longest reachable piece that text begins with; TOKEN_NONE. *ret_whole is the trie's value
+ * of all of text.
+ */
+static inline token_id longest_piece(const struct bpe *bpe, const char *text, size_t len,
+                                     uint32_t *ret_whole) {
     token_id longest = TOKEN_NONE;
     uint32_t node = TRIE_ROOT;
 
+    *ret_whole = TRIE_NO_VALUE;
     for (size_t i = 0; i < len; i++) {
         node = token_trie_step(&bpe->trie, node, (unsigned char)text[i]);
         if (node == TRIE_ROOT)
-            break;
+            return longest;
         const uint32_t value = bpe->trie.slots[node].value;
         if (value < BPE_UNREACHABLE_BIT)
             longest = (token_id)value;
     }
+    *ret_whole = bpe->trie.slots[node].value;
     return longest;
 }
 
@@ -159,7 +165,8 @@ static token_id fitting_piece(const struct search *s, token_id candidate) {
 static int next_candidate(struct search *s, token_id *ret_candidate) {
     *ret_candidate = TOKEN_NONE;
     while (s->pos < s->len) {
-        *ret_candidate = longest_piece(s->bpe, s->word + s->pos, s->len - s->pos);
+        uint32_t whole; /* only asked of the word */
+        *ret_candidate = longest_piece(s->bpe, s->word + s->pos, s->len - s->pos, &whole);
         if (*ret_candidate != TOKEN_NONE)
             return 0;
 
@@ -180,9 +187,8 @@ static int next_candidate(struct search *s, token_id *ret_candidate) {
  * of what lies before it is unique), so when nothing goes on from it, it is dead for good and no
  * position is tried twice: linear in the length of the word.
  */
-static int search_word(struct search *s) {
-    token_id candidate;
-    int r = next_candidate(s, &candidate);
+static int search_word(struct search *s, token_id candidate) {
+    int r = candidate == TOKEN_NONE ? next_candidate(s, &candidate) : 0;
 
     while (r == 0 && s->pos < s->len) {
         const token_id fitting = fitting_piece(s, candidate);
@@ -205,8 +211,8 @@ static int search_word(struct search *s) {
     return r;
 }
 
-/* Encodes a word that is not one piece. */
-static int encode_parts(const struct bpe *bpe, const char *word, size_t len,
+/* Encodes a word that is not one piece; it begins with the piece first, if with any. */
+static int encode_parts(const struct bpe *bpe, const char *word, size_t len, token_id first,
                         struct token_buf *ret_ids) {
     uint64_t small[SMALL_WORD / 64 + 1];
     const size_t n_dead = len / 64 + 1; /* position len counts too */
@@ -223,7 +229,7 @@ static int encode_parts(const struct bpe *bpe, const char *word, size_t len,
         .dead = dead,
         .ids = ret_ids,
     };
-    int r = search_word(&s);
+    int r = search_word(&s, first);
 
     if (dead != small)
         mem_free(dead);
@@ -235,11 +241,12 @@ int bpe_encode(const struct bpe *bpe, const char *word, size_t len, struct token
         return 0;
 
     /* Most words of prose are one piece. */
-    const uint32_t value = token_trie_find(&bpe->trie, word, len);
-    if (value < BPE_UNREACHABLE_BIT || (value != TRIE_NO_VALUE && bpe->options.ignore_merges))
-        return token_buf_push(ret_ids, (token_id)(value & ~BPE_UNREACHABLE_BIT));
+    uint32_t whole;
+    const token_id first = longest_piece(bpe, word, len, &whole);
+    if (whole < BPE_UNREACHABLE_BIT || (whole != TRIE_NO_VALUE && bpe->options.ignore_merges))
+        return token_buf_push(ret_ids, (token_id)(whole & ~BPE_UNREACHABLE_BIT));
 
     if (bpe->needs_heap)
         return bpe_encode_heap(bpe, word, len, ret_ids);
-    return encode_parts(bpe, word, len, ret_ids);
+    return encode_parts(bpe, word, len, first, ret_ids);
 }
