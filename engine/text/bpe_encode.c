@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "kvasir/buf.h"
 #include "kvasir/mem.h"
 
 #include "token_buf.h"
@@ -102,24 +103,33 @@ static inline token_id longest_piece(const struct bpe *bpe, const char *text, si
     return longest;
 }
 
-int bpe_encode_unknown(const struct bpe *bpe, const char *text, size_t len, bool follows_unknown,
-                       size_t *ret_len, struct token_buf *ret_ids) {
+size_t bpe_unit_len(const struct bpe *bpe, const char *text, size_t len) {
     const unsigned char *bytes = (const unsigned char *)text;
     size_t n = 1;
-
     if (!bpe->options.bytes)
         (void)unicode_decode(bytes, bytes + len, &n); /* only the length matters */
-    *ret_len = n;
+    return n;
+}
 
+/* True if every byte of a base unit has its byte token. */
+static bool falls_back(const struct bpe *bpe, const char *text, size_t n) {
     bool has_bytes = bpe->options.byte_fallback;
     for (size_t i = 0; i < n; i++)
-        has_bytes = has_bytes && bpe->byte_tokens[bytes[i]] != TOKEN_NONE;
-    if (has_bytes) {
+        has_bytes = has_bytes && bpe->byte_tokens[(unsigned char)text[i]] != TOKEN_NONE;
+    return has_bytes;
+}
+
+int bpe_encode_unknown(const struct bpe *bpe, const char *text, size_t len, bool follows_unknown,
+                       size_t *ret_len, struct token_buf *ret_ids) {
+    const size_t n = bpe_unit_len(bpe, text, len);
+    *ret_len = n;
+
+    if (falls_back(bpe, text, n)) {
         int r = token_buf_reserve(ret_ids, n);
         if (r < 0)
             return r;
         for (size_t i = 0; i < n; i++)
-            token_buf_put(ret_ids, bpe->byte_tokens[bytes[i]]);
+            token_buf_put(ret_ids, bpe->byte_tokens[(unsigned char)text[i]]);
         return 0;
     }
     if (bpe->options.unk == TOKEN_NONE || (follows_unknown && bpe->options.fuse_unk))
@@ -236,17 +246,45 @@ static int encode_parts(const struct bpe *bpe, const char *word, size_t len, tok
     return r;
 }
 
-int bpe_encode(const struct bpe *bpe, const char *word, size_t len, struct token_buf *ret_ids) {
-    if (len == 0)
-        return 0;
-
-    /* Most words of prose are one piece. */
+/* unreachable_too: a word that is a piece is that piece, whether merging leads to it or not. */
+static int encode_word(const struct bpe *bpe, const char *word, size_t len, bool unreachable_too,
+                       struct token_buf *ret_ids) {
     uint32_t whole;
     const token_id first = longest_piece(bpe, word, len, &whole);
-    if (whole < BPE_UNREACHABLE_BIT || (whole != TRIE_NO_VALUE && bpe->options.ignore_merges))
+    if (whole < BPE_UNREACHABLE_BIT || (unreachable_too && whole != TRIE_NO_VALUE))
         return token_buf_push(ret_ids, (token_id)(whole & ~BPE_UNREACHABLE_BIT));
-
     if (bpe->needs_heap)
         return bpe_encode_heap(bpe, word, len, ret_ids);
     return encode_parts(bpe, word, len, first, ret_ids);
+}
+
+/*
+ * Without an unknown token the reference leaves out what it does not know before it merges: what
+ * stood on both sides becomes neighbours.
+ */
+static int encode_dropping(const struct bpe *bpe, const char *word, size_t len,
+                           struct token_buf *ret_ids) {
+    struct buf known = {.data = NULL};
+    size_t n;
+
+    for (size_t i = 0; i < len; i += n) {
+        n = bpe_unit_len(bpe, word + i, len - i);
+        if (token_trie_find(&bpe->trie, word + i, n) != TRIE_NO_VALUE ||
+            falls_back(bpe, word + i, n))
+            buf_append(&known, word + i, n);
+    }
+    int r = buf_failed(&known) ? -ENOMEM : 0;
+    const bool changed = known.len < len;
+    if (r == 0 && known.len > 0)
+        r = encode_word(bpe, known.data, known.len, bpe->options.ignore_merges && !changed,
+                        ret_ids);
+    buf_fini(&known);
+    return r;
+}
+
+int bpe_encode(const struct bpe *bpe, const char *word, size_t len, struct token_buf *ret_ids) {
+    if (len == 0)
+        return 0;
+    return bpe->may_drop ? encode_dropping(bpe, word, len, ret_ids)
+                         : encode_word(bpe, word, len, bpe->options.ignore_merges, ret_ids);
 }
