@@ -27,7 +27,7 @@ run: all ## serve the demo model at http://127.0.0.1:8000, or MODEL=path, with A
 	@exec tools/serve-demo $(BUILD)/kvasir $(MODEL) $(ARGS)
 
 test: ## build and run the test suite (one test: TESTS=name)
-	@tools/need build test
+	@tools/need build test e2e
 	@tools/run-suite $(BUILD) --buildtype=release -- $(TESTS)
 
 asan: ## the suite under AddressSanitizer and UBSan, in build-asan/
@@ -55,7 +55,7 @@ fuzz: ## all fuzzers, FUZZ_SECONDS shared among them (300)
 	@tools/fuzz $(FUZZ_SECONDS)
 
 soak: ## what takes too long for every commit: long simulation, fuzzers, load (SOAK_SECONDS)
-	@tools/need build test e2e fuzz
+	@tools/need build test fuzz
 	@tools/soak $(SOAK_SECONDS)
 
 docs: all ## write docs/options.md from the option tables
@@ -70,7 +70,7 @@ install: ## into PREFIX (/usr/local) beneath DESTDIR: binary, demo model, licenc
 	@echo "Installed $(DESTDIR)$(PREFIX)/bin/kvasir"
 
 clean: ## remove every build folder
-	@rm -rf $(BUILD) build-asan build-tsan build-clang build-fuzz
+	@rm -rf $(BUILD) build-asan build-tsan build-clang build-fuzz build-soak
 
 help: ## this list
 	@echo "make [target] [MODEL=path] [ARGS='--port 9000 ...']"

@@ -4,6 +4,7 @@
  */
 #include "core.h"
 #include "output.h"
+#include "share.h"
 
 /* The rows of one sequence of the batch. */
 struct slice {
@@ -11,56 +12,6 @@ struct slice {
     const struct row_output *rows;
     uint32_t n_rows;
 };
-
-/* Publishing. */
-
-/*
- * Enters the blocks that became full into the index. Where another sequence published the same
- * block meanwhile, seq takes that one and gives its own back: equal prefixes are the same blocks
- * from the root on, which is what makes the index a tree.
- */
-static void publish_full_blocks(struct core *core, struct seq *seq) {
-    const uint32_t n_full = seq->n_computed / core->options.block_size;
-
-    while (core->options.prefix_caching && !seq->chain_closed && seq->n_published < n_full) {
-        const uint32_t index = seq->n_published;
-        if (!core_block_sharable(core, seq, index)) {
-            seq->chain_closed = true;
-            break;
-        }
-
-        const token_id *tokens = seq->tokens + (size_t)index * core->options.block_size;
-        const struct digest digest = core_next_digest(core, seq);
-        const uint32_t there = prefix_find(&core->prefix, &seq->place, digest, tokens);
-        if (there == BLOCK_NONE) {
-            prefix_publish(&core->prefix, seq->blocks[index], &seq->place, digest, tokens);
-            pool_set_hashed(&core->pool, seq->blocks[index], true);
-        } else {
-            pool_ref(&core->pool, there);
-            pool_unref(&core->pool, seq->blocks[index]);
-            seq->blocks[index] = there;
-            core->counters.duplicate_blocks++;
-        }
-        prefix_advance(&seq->place, seq->blocks[index], digest);
-        seq->has_next_digest = false;
-        seq->n_published++;
-    }
-}
-
-/*
- * A row without a finite logit may come from a block that holds NaN, and nobody knows which. So
- * what only seq holds of its chain leaves the index, tail first; others keep what they share.
- */
-static void forget_published(struct core *core, struct seq *seq) {
-    while (seq->n_published > 0) {
-        const uint32_t block = seq->blocks[seq->n_published - 1];
-        if (core->pool.blocks[block].n_refs > 1 || core->prefix.entries[block].n_children > 0)
-            break;
-        prefix_forget(&core->prefix, block);
-        pool_set_hashed(&core->pool, block, false);
-        seq->n_published--;
-    }
-}
 
 /* Events. */
 
@@ -147,7 +98,7 @@ static void advance(struct core *core, struct seq *seq, const struct slice *slic
     if (slice->seq->rows == BATCH_ROWS_ALL)
         seq->n_scored = seq->n_computed;
     count_computed(core, seq);
-    publish_full_blocks(core, seq);
+    share_publish(core, seq);
 
     const char *error = row && seq_append(seq, row->token) < 0 ? "out of memory" : NULL;
     enum finish_reason finish = FINISH_NONE;
@@ -188,7 +139,7 @@ static void apply_slice(struct core *core, struct seq *seq, const struct slice *
     }
     const char *error = error_of(core, slice, step_rc);
     if (error) {
-        forget_published(core, seq);
+        share_forget(core, seq); /* a block may hold NaN, and nobody knows which */
         core_end(core, seq, FINISH_ERROR, error);
         return;
     }

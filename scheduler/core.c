@@ -154,40 +154,6 @@ static void release_blocks(struct core *core, struct seq *seq) {
         pool_unref(&core->pool, seq->blocks[--seq->n_blocks]);
     core_unreserve(core, seq, seq->n_reserved);
     seq->n_published = 0;
-    seq->has_next_digest = false;
-    seq->chain_closed = false;
-}
-
-struct prefix_place core_root(const struct core *core, const struct seq *seq) {
-    const struct scheduler_options *options = &core->options;
-    const struct prefix_root root = {
-        .salt = seq->request->cache_salt,
-        .rope_class = options->rope_class ? options->rope_class(options->engine, seq->n_prompt) : 0,
-    };
-    return prefix_begin(&core->prefix, root);
-}
-
-/* The class of the token at position p is that of the length max(n_prompt, p + 1). */
-bool core_block_sharable(const struct core *core, const struct seq *seq, uint32_t index) {
-    const struct scheduler_options *options = &core->options;
-    if (!options->rope_class)
-        return true;
-
-    const uint32_t begin = index * options->block_size;
-    const uint32_t end = begin + options->block_size;
-    for (uint32_t p = begin < seq->n_prompt ? seq->n_prompt : begin; p < end; p++)
-        if (options->rope_class(options->engine, p + 1) != seq->place.root.rope_class)
-            return false;
-    return true;
-}
-
-struct digest core_next_digest(const struct core *core, struct seq *seq) {
-    if (!seq->has_next_digest) {
-        const token_id *tokens = seq->tokens + (size_t)seq->n_published * core->options.block_size;
-        seq->next_digest = prefix_digest(&core->prefix, &seq->place, tokens);
-        seq->has_next_digest = true;
-    }
-    return seq->next_digest;
 }
 
 /* Where a sequence is. */
@@ -255,6 +221,8 @@ void core_preempt(struct core *core, struct seq *seq) {
 void core_end(struct core *core, struct seq *seq, enum finish_reason finish, const char *error) {
     INVARIANT(seq->state != SEQ_ENDED && finish != FINISH_NONE);
 
+    if (core->refusal.seq == seq)
+        core->refusal.seq = NULL;
     if (seq->state == SEQ_WAITING)
         waiting_remove(&core->waiting, seq);
     else if (seq_is_running(seq))

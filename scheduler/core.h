@@ -26,9 +26,11 @@
 /* What only grows; scheduler_stats has the words. */
 struct core_counters {
     uint64_t steps, preemptions, stalls;
-    uint64_t prompt_tokens_computed, prompt_tokens_cached, generated_tokens; /* once each */
+    uint64_t prompt_tokens_computed, prompt_tokens_cached; /* a token counts once, in one */
+    uint64_t generated_tokens;
     uint64_t prefix_queries, prefix_hits;
     uint64_t step_tokens;
+    uint64_t blocks_published, blocks_taken; /* to and from the prefix index */
     uint64_t steps_by_tokens[SCHEDULER_STEP_BOUNDS + 1];
     uint64_t duplicate_blocks; /* computed although they were there; given back at once */
 };
@@ -39,6 +41,13 @@ struct in_flight {
     uint64_t plan; /* valid only if this is core::n_plans */
 };
 
+/* The last admission that failed for want of blocks; see is_hopeless in plan.c. */
+struct refusal {
+    const struct seq *seq; /* NULL: none; else still waiting */
+    uint32_t need;         /* free blocks, then */
+    uint64_t n_prefix_events;
+};
+
 struct core {
     struct scheduler_options options;
     struct pool pool;
@@ -46,6 +55,7 @@ struct core {
     uint32_t n_reserved; /* sum of seq::n_reserved; <= pool.n_free */
 
     struct waiting waiting;
+    struct refusal refusal;
     struct list prefilling; /* seq::link, in order of admission: more than one token behind */
     struct list decoding;   /* seq::link, a ring: served from the front, see plan.c */
     struct list ended;      /* seq::link, final event not yet given */
@@ -132,6 +142,12 @@ static inline uint32_t core_unreserved(const struct core *core) {
     return core->pool.n_free - core->n_reserved;
 }
 
+/* Blocks published, taken or exchanged so far: what can change the match of a waiting one. */
+static inline uint64_t core_n_prefix_events(const struct core *core) {
+    return core->counters.blocks_published + core->counters.blocks_taken +
+           core->counters.duplicate_blocks;
+}
+
 /* Takes a free block for seq (evicting what it cached) and appends it to its table. */
 void core_grow(struct core *core, struct seq *seq);
 
@@ -152,14 +168,5 @@ void core_end(struct core *core, struct seq *seq, enum finish_reason finish, con
 
 /* An ended sequence whose final event was given. */
 void core_retire(struct core *core, struct seq *seq);
-
-/* The place of seq before its first token. */
-struct prefix_place core_root(const struct core *core, const struct seq *seq);
-
-/* May block number index of seq be shared: is every token of it of the root's rope class? */
-bool core_block_sharable(const struct core *core, const struct seq *seq, uint32_t index);
-
-/* Digest of the block behind seq->place, computed once. */
-struct digest core_next_digest(const struct core *core, struct seq *seq);
 
 #endif

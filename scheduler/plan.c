@@ -14,6 +14,7 @@
 #include "core.h"
 
 #include "budget.h"
+#include "share.h"
 
 struct planner {
     struct core *core;
@@ -75,8 +76,8 @@ static void serve(struct planner *planner, struct seq *seq, uint32_t n) {
 
 /* Decodes. */
 
-/* A block for the next token of seq; false if seq itself had to give way. */
-static bool make_room(struct planner *planner, struct seq *seq) {
+/* A block for the next token of seq, unless seq itself has to give way. */
+static void make_room(struct planner *planner, struct seq *seq) {
     struct core *core = planner->core;
 
     while (core_unreserved(core) == 0) {
@@ -85,10 +86,9 @@ static bool make_room(struct planner *planner, struct seq *seq) {
         core_preempt(core, victim);
         planner->preempted = true;
         if (victim == seq)
-            return false;
+            return;
     }
     core_grow(core, seq);
-    return true;
 }
 
 static bool needs_block(const struct core *core, const struct seq *seq) {
@@ -96,8 +96,8 @@ static bool needs_block(const struct core *core, const struct seq *seq) {
 }
 
 /*
- * Step 1. A victim may stand anywhere in the ring, also where the walk is about to go, hence the
- * restart: after a preemption it begins again, and those that have room are passed over.
+ * Step 1. A victim may stand anywhere in the ring, also where the walk is about to go; so after a
+ * preemption the walk begins again, and passes over those that have room by now.
  */
 static void make_room_for_decodes(struct planner *planner) {
     struct core *core = planner->core;
@@ -108,7 +108,7 @@ static void make_room_for_decodes(struct planner *planner) {
         struct seq *seq = list_entry(node, struct seq, link);
         const uint64_t n_preemptions = core->counters.preemptions;
         if (needs_block(core, seq))
-            (void)make_room(planner, seq); /* if it gave way itself, the walk restarts as well */
+            make_room(planner, seq);
         const bool restart = core->counters.preemptions != n_preemptions;
         node = restart ? core->decoding.next : node->next;
         n = restart ? 0 : n + 1;
@@ -134,111 +134,6 @@ static void turn_ring(struct planner *planner) {
     list_insert_between(head, planner->next_decode->prev, planner->next_decode);
 }
 
-/* Prefix sharing. */
-
-/* Blocks found behind what seq has, in core::matched. */
-struct match {
-    uint32_t n;      /* blocks */
-    uint32_t n_free; /* those of them that nobody holds: taking them uses up free blocks */
-    struct prefix_place place; /* behind the last one */
-};
-
-/* The last token is always computed, for its logits; and of scored rows only those given. */
-static uint32_t sharable_tokens(const struct seq *seq) {
-    return seq->scores && seq->n_scored < seq->n_prompt ? seq->n_scored : seq->n_tokens - 1;
-}
-
-/* May the block behind seq->place come from somebody else? */
-static bool could_share_next(const struct core *core, const struct seq *seq, uint32_t index) {
-    return seq->reads_cache && (index + 1) * core->options.block_size <= sharable_tokens(seq) &&
-           core_block_sharable(core, seq, index);
-}
-
-static struct match match_prefix(const struct core *core, const struct seq *seq) {
-    struct match match = {.place = seq->place};
-
-    for (uint32_t index = seq->n_published; could_share_next(core, seq, index); index++) {
-        const token_id *tokens = seq->tokens + (size_t)index * core->options.block_size;
-        const struct digest digest = prefix_digest(&core->prefix, &match.place, tokens);
-        const uint32_t block = prefix_find(&core->prefix, &match.place, digest, tokens);
-        if (block == BLOCK_NONE)
-            break;
-        prefix_advance(&match.place, block, digest);
-        core->matched[match.n++] = block;
-        match.n_free += core->pool.blocks[block].n_refs == 0;
-    }
-    return match;
-}
-
-/* Takes the matched blocks into the table: so many tokens need not be computed. */
-static void take_match(struct core *core, struct seq *seq, const struct match *match) {
-    const uint32_t n_tokens = match->n * core->options.block_size;
-
-    for (uint32_t i = 0; i < match->n; i++) {
-        pool_ref(&core->pool, core->matched[i]);
-        seq->blocks[seq->n_blocks++] = core->matched[i];
-    }
-    seq->place = match->place;
-    seq->has_next_digest = false;
-    seq->n_published += match->n;
-    seq->n_computed += n_tokens;
-    if (seq->n_computed > seq->n_reached) { /* else it was there before a preemption */
-        const uint32_t n_new = seq->n_computed - seq->n_reached;
-        seq->n_cached += n_new;
-        seq->n_reached = seq->n_computed;
-        core->counters.prompt_tokens_cached += n_new;
-        core->counters.prefix_hits += n_new;
-    }
-}
-
-/* Stands seq at the end of its published blocks, with nothing computed behind them? */
-static bool at_place(const struct core *core, const struct seq *seq) {
-    return seq->n_computed == seq->n_published * core->options.block_size;
-}
-
-/* Blocks that others published since the last step. */
-static void share_published(struct core *core, struct seq *seq) {
-    if (!at_place(core, seq))
-        return;
-    const struct match match = match_prefix(core, seq);
-    if (match.n == 0)
-        return;
-    take_match(core, seq, &match);
-    core_unreserve(core, seq, match.n);
-}
-
-static struct in_flight *in_flight_entry(const struct core *core, struct digest digest) {
-    uint32_t i = digest.lo & (core->n_in_flight - 1);
-    while (core->in_flight[i].plan == core->n_plans &&
-           (core->in_flight[i].digest.lo != digest.lo || core->in_flight[i].digest.hi != digest.hi))
-        i = (i + 1) & (core->n_in_flight - 1);
-    return &core->in_flight[i];
-}
-
-/*
- * Is somebody in this very batch computing the block that seq needs next? Then seq waits for the
- * next step and takes it from there. It cannot wait in vain: each step decides anew, and it waits
- * only when another sequence advances; if that one goes away, seq computes the block itself.
- * A collision of digests would cost one step of waiting, nothing else.
- */
-static bool next_is_in_flight(struct core *core, struct seq *seq) {
-    return at_place(core, seq) && could_share_next(core, seq, seq->n_published) &&
-           in_flight_entry(core, core_next_digest(core, seq))->plan == core->n_plans;
-}
-
-/* Tells the others of this batch which block seq is computing, if it is one to be published. */
-static void announce(struct core *core, struct seq *seq) {
-    const uint32_t index = seq->n_published;
-    const bool is_full = (index + 1) * core->options.block_size <= seq->n_tokens;
-    const bool is_next = index == seq->n_computed / core->options.block_size;
-    if (!core->options.prefix_caching || !is_full || !is_next ||
-        !core_block_sharable(core, seq, index))
-        return;
-
-    const struct digest digest = core_next_digest(core, seq);
-    *in_flight_entry(core, digest) = (struct in_flight){.digest = digest, .plan = core->n_plans};
-}
-
 /* Prefills. */
 
 static uint32_t chunk_of(const struct planner *planner, const struct seq *seq) {
@@ -262,12 +157,12 @@ static uint32_t chunk_of(const struct planner *planner, const struct seq *seq) {
 static void prefill(struct planner *planner, struct seq *seq) {
     struct core *core = planner->core;
 
-    share_published(core, seq);
+    share_catch_up(core, seq);
     const uint32_t n = chunk_of(planner, seq);
-    if (n == 0 || next_is_in_flight(core, seq))
+    if (n == 0 || share_is_in_flight(core, seq))
         return;
 
-    announce(core, seq);
+    share_announce(core, seq);
     while (seq->n_blocks < core_blocks_for(core, seq->n_computed + n)) {
         core_unreserve(core, seq, 1);
         core_grow(core, seq);
@@ -288,23 +183,45 @@ static void serve_prefills(struct planner *planner) {
  * The whole sequence must fit, and afterwards each running one must still find one more block:
  * so an admission leads to a preemption in block_size steps at the earliest. Alone it always fits.
  */
-static bool fits(const struct core *core, const struct seq *seq, const struct match *match) {
-    const uint64_t need = core_blocks_for(core, seq->n_tokens) - match->n + match->n_free;
-    return need + core_n_running(core) <= core_unreserved(core);
+static bool fits(const struct core *core, uint32_t n_blocks) {
+    return (uint64_t)n_blocks + core_n_running(core) <= core_unreserved(core);
+}
+
+/*
+ * Has seq, refused before, no chance yet? What it needs shrinks by at most one block for each one
+ * that others published or took from the cache since. Only saves looking its prefix up in every
+ * step while it waits for room; removing this changes nothing else.
+ */
+static bool is_hopeless(const struct core *core, const struct seq *seq) {
+    const struct refusal *refusal = &core->refusal;
+    if (refusal->seq != seq)
+        return false;
+    const uint64_t n_better = core_n_prefix_events(core) - refusal->n_prefix_events;
+    return refusal->need > n_better && !fits(core, refusal->need - (uint32_t)n_better);
 }
 
 static bool admit(struct planner *planner, struct seq *seq) {
     struct core *core = planner->core;
-
-    seq->place = core_root(core, seq);
-    const struct match match = match_prefix(core, seq);
-    if (!fits(core, seq, &match))
+    if (is_hopeless(core, seq))
         return false;
 
-    if (seq->scheduled_us == 0 && seq->reads_cache && !seq->scores)
+    share_begin(core, seq);
+    const struct match match = share_match(core, seq);
+    const uint32_t total = core_blocks_for(core, seq->n_tokens);
+    const uint32_t need = total - match.n + match.n_free;
+    if (!fits(core, need)) {
+        core->refusal = (struct refusal){
+            .seq = seq,
+            .need = need,
+            .n_prefix_events = core_n_prefix_events(core),
+        };
+        return false;
+    }
+    core->refusal.seq = NULL;
+    if (seq->scheduled_us == 0 && core->options.prefix_caching && !seq->scores)
         core->counters.prefix_queries += seq->n_prompt;
-    core_start(core, seq, core_blocks_for(core, seq->n_tokens) - match.n, planner->now_us);
-    take_match(core, seq, &match);
+    core_start(core, seq, total - match.n, planner->now_us);
+    share_take(core, seq, &match);
     prefill(planner, seq);
     return true;
 }

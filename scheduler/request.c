@@ -25,8 +25,6 @@ struct scheduler_request *scheduler_request_create(const token_id *prompt, uint3
         .arena = arena, /* moved: the struct lives in the memory that its own field owns */
         .prompt = copy,
         .n_prompt = n_prompt,
-        .max_tokens = 1,
-        .sampling = {.temperature = 1.0f, .top_p = 1.0f, .repetition_penalty = 1.0f},
     };
     return request;
 }

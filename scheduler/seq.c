@@ -90,7 +90,6 @@ int seq_create(const struct scheduler_options *options, struct scheduler_request
     seq->n_tokens = request->n_prompt;
     seq->max_length = max_length;
     seq->scores = request->score_prompt || request->prompt_logits_out;
-    seq->reads_cache = options->prefix_caching;
     seq->request = request;
     *ret_seq = seq;
     return 0;

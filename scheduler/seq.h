@@ -2,9 +2,11 @@
 /*
  * seq - one request inside the scheduler: token ids, how far computed, which blocks.
  *
- * A sequence has n_tokens, of which n_computed have their KV in blocks, and it catches up. Prefill
- * and decode are names for how far it is behind, and of the list that this puts it on. Made on the caller's thread by seq_create, moved through the
- * mailbox, then owned by the core (engine thread) until its final event was given.
+ * A sequence has n_tokens, of which n_computed have their KV in blocks, and it catches up.
+ * Prefill and decode are names for how far it is behind, and for the list that this puts it on.
+ *
+ * Made on the caller's thread by seq_create, moved through the mailbox, then owned by the core
+ * (engine thread) until its final event was given.
  */
 #ifndef KVASIR_SEQ_H
 #define KVASIR_SEQ_H
@@ -48,14 +50,12 @@ struct seq {
     struct digest next_digest; /* of the block behind place; valid only if has_next_digest */
     uint32_t n_published;
     bool has_next_digest;
-    bool reads_cache;
     bool chain_closed; /* the next block, and so all later ones, must not be shared */
 
-    bool scores;       /* every prompt row goes through the head */
-    uint32_t n_scored; /* prompt rows that did */
-    uint32_t n_cached; /* prompt tokens taken from the index before anything was computed */
-    uint32_t
-        n_reached; /* largest n_computed so far; each token counts once as computed or cached */
+    bool scores;        /* every prompt row goes through the head */
+    uint32_t n_scored;  /* prompt rows that did */
+    uint32_t n_cached;  /* prompt tokens that were taken from the index instead of computed */
+    uint32_t n_reached; /* largest n_computed so far: up to there each token was counted */
     uint32_t n_preemptions;
 
     seq_id id;

@@ -2,14 +2,14 @@
 /*
  * kernel - what one instruction set (ISA) offers to matmul: a table of small functions.
  *
- * The driver (matmul.c) is the same for all: it walks a pair of panels in chunks of n_in, has a
+ * The driver (matmul.c) is the same for all: it walks a panel in chunks of n_in, has a
  * chunk unpacked where its codes are narrower than 8 bits, and runs tiles of rows over it. All
- * sums are kept in `acc`, [n_rows][PAIR_ROWS] f32, from chunk to chunk. So an ISA brings three
+ * sums are kept in `acc`, [n_rows][PANEL_ROWS] f32, from chunk to chunk. So an ISA brings three
  * kinds of functions, and a weight type no arithmetic of its own:
  *
  *   prepare   a row of x into int8 or bf16
  *   unpack    panel codes of 4, 5, 6 bits into bytes; stored scales into f32
- *   tile      acc[n_rows][PAIR_ROWS] += x[n_rows][chunk] . panel[chunk][PAIR_ROWS]
+ *   tile      acc[n_rows][PANEL_ROWS] += x[n_rows][chunk] . panel[chunk][PANEL_ROWS]
  *
  * kernel_ref.c says in scalar C what each must compute. The integer sums are exact and the order
  * of the float operations of one output is part of the definition, so all ISAs give equal bits
@@ -37,10 +37,13 @@
 #endif
 
 enum {
-    INT8_CHUNK = 512,   /* n_in per pass of the int8 tiles: codes of a pair are 16 KiB, in L1 */
     FLOAT_CHUNK = 256,  /* n_in per pass of the float tiles; also the length of a partial sum */
-    GROUP = 32,         /* inputs that share an activation scale, and a weight scale (or two) */
     CHANNEL_GROUP = 64, /* inputs that share an activation scale where weights have one a row */
+    /*
+     * How far ahead packed weights are prefetched: they come from memory in one long run, faster
+     * than the hardware looks ahead. Measured best, and flat, from 2 to 8 KiB.
+     */
+    AHEAD_BYTES = 4096,
 };
 
 /*
@@ -57,12 +60,15 @@ struct int8_rows {
     size_t stride;
 };
 
-/* A chunk of a pair of panels, ready for the int8 tiles. */
+/* A part of a panel, ready for the int8 tiles. */
 struct int8_chunk {
-    const uint8_t *codes[PAIR]; /* [n_in / 4][PANEL_ROWS][4], weight + 128 */
-    const float *scales[PAIR];  /* [n_groups][PANEL_ROWS]; HALF_GROUPS: [2 * n_groups]; or NULL */
-    const float *mins[PAIR];    /* [n_groups][PANEL_ROWS]; only for MINIMUM */
-    uint32_t n_groups;          /* groups of activations */
+    const uint8_t *codes; /* [n_in / 4][PANEL_ROWS][4], weight + 128 */
+    const float *scales;  /* [n_groups][PANEL_ROWS]; HALF_GROUPS: [2 * n_groups]; or NULL */
+    const float *mins;    /* [n_groups][PANEL_ROWS]; only for MINIMUM */
+    uint32_t n_groups;    /* groups of activations */
+    /* Prefetched with group g: soon_bytes from soon + g * soon_bytes on. */
+    const uint8_t *soon;
+    uint32_t soon_bytes;
 };
 
 /* How scales enter the sum; see tile_int8 in kernel_ref.c. */
@@ -78,22 +84,23 @@ typedef void (*int8_tile_fn)(const struct int8_chunk *w, const struct int8_rows 
                              float *acc);
 
 /*
- * acc += the sum over n_in inputs, itself summed from 0 in ascending order. w: a chunk of each
- * panel of the pair. x: rows of f32, or of bf16 for the bf16 dot, x_stride bytes apart.
+ * acc += the sum over n_in inputs, itself summed from 0 in ascending order. w: a chunk of the
+ * panel, prefetched `ahead` bytes ahead unless 0. x: rows of f32, or of bf16 for the bf16 dot,
+ * x_stride bytes apart.
  */
-typedef void (*float_tile_fn)(const void *const w[PAIR], uint32_t n_in, const void *x,
+typedef void (*float_tile_fn)(const void *w, size_t ahead, uint32_t n_in, const void *x,
                               size_t x_stride, uint32_t n_rows, float *acc);
 
 /*
- * codes, highs: the panel's regions from group `first` on; out: [n_groups * GROUP / 4] vectors of
- * 64 bytes, each code + bias.
+ * codes, highs: a panel's regions at some group; out: [n_groups * GROUP / 4] steps, each byte
+ * code + bias. Prefetches what follows, as unpack_scales does.
  */
 typedef void (*unpack_codes_fn)(const uint8_t *codes, const uint8_t *highs, uint8_t bias,
                                 uint32_t n_groups, uint8_t *out);
 
 /*
- * scales: the panel's region. Groups first .. first + n_groups - 1 into ret_scales as f32, and
- * the minimum, as it is added, into ret_mins where the kind has one.
+ * scales: those of a part. Groups first .. first + n_groups - 1 into ret_scales as f32, and the
+ * minimum, as it is added, into ret_mins where the kind has one.
  */
 typedef void (*unpack_scales_fn)(const uint8_t *scales, uint32_t first, uint32_t n_groups,
                                  float *ret_scales, float *ret_mins);
@@ -127,8 +134,8 @@ extern const struct matmul_ops matmul_ops_avx512;
 
 /* Built apart, because they need AVX512-BF16; the avx512 table names them. */
 void prepare_bf16_avx512(const float *x, uint32_t n_in, uint16_t *row);
-void tile_bf16_dot_avx512(const void *const w[PAIR], uint32_t n_in, const void *x, size_t x_stride,
-                          uint32_t n_rows, float *acc);
+void tile_bf16_dot_avx512(const void *w, size_t ahead, uint32_t n_in, const void *x,
+                          size_t x_stride, uint32_t n_rows, float *acc);
 
 /* The int8 form of a row of n_in inputs (a multiple of group), in one piece of memory. */
 struct int8_row_layout {

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * kernel_avx2 - AVX2 with FMA and F16C. What each function computes is said in kernel_ref.c, and
- * all of it has equal bits here; layouts are in pack.h. A vector of 64 bytes is two registers,
- * rows 0 - 7 and 8 - 15 of the panel ("halves"), and the panels of a pair are taken one by one:
- * there are only 16 registers.
+ * all of it has equal bits here; layouts are in pack.h. A step is four registers of 8 rows
+ * ("quarters"); the int8 tile takes two of them at a time, for there are only 16 registers.
  *
  * Without a 4-way dot product the int8 tile uses vpmaddubsw, u8 times s8 with pairs summed in 16
  * bits, which saturate above 2 * 128 * 127. So weights become |w| <= 128 and their sign goes to
@@ -17,29 +16,62 @@
 #include "cpu/kernel_x86.h"
 
 enum {
-    GROUP_VECTORS = 8,
-    HALF_VECTORS = 4,
-    HALVES = 2,
-    HALF_ROWS = 8,
-    HALF_BYTES = 32,
+    GROUP_STEPS = 8,
+    HALF_STEPS = 4,
+    QUARTERS = 4,
+    QUARTER_ROWS = 8,
+    QUARTER_BYTES = 32,
+    TWO = 2, /* quarters in an int8 tile */
     MOST_INT8_ROWS = 3,
     MOST_FLOAT_ROWS = 3,
 };
 
+/* n is 16 or 32. */
+static inline int32_t greatest_avx2(const float *x, uint32_t n) {
+    const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
+    __m256i most = _mm256_setzero_si256();
+
+    for (uint32_t i = 0; i < n; i += QUARTER_ROWS) {
+        const __m256i bits = _mm256_castps_si256(_mm256_loadu_ps(x + i));
+        most = _mm256_max_epi32(most, _mm256_and_si256(bits, magnitude));
+    }
+    __m128i four = _mm_max_epi32(_mm256_castsi256_si128(most), _mm256_extracti128_si256(most, 1));
+    four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0x4e));
+    four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0xb1));
+    return _mm_cvtsi128_si32(four);
+}
+
+static inline int32_t round_avx2(const float *x, uint32_t n, float inverse, int8_t *codes) {
+    const __m256 factor = _mm256_set1_ps(inverse);
+    __m256i sum = _mm256_setzero_si256();
+
+    for (uint32_t i = 0; i < n; i += QUARTER_ROWS) {
+        const __m256i code = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + i), factor));
+        const __m128i words =
+            _mm_packs_epi32(_mm256_castsi256_si128(code), _mm256_extracti128_si256(code, 1));
+        _mm_storel_epi64((__m128i *)(void *)(codes + i), _mm_packs_epi16(words, words));
+        sum = _mm256_add_epi32(sum, code);
+    }
+    __m128i four = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
+    four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
+    four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0xb1));
+    return _mm_cvtsi128_si32(four);
+}
+
 static void prepare_int8_avx2(const float *x, uint32_t n_in, uint32_t group, void *row) {
-    if (group == GROUP)
-        prepare_int8_row(x, n_in, GROUP, row); /* a constant length makes better loops */
+    if (group == GROUP) /* a constant length unrolls the loops */
+        prepare_int8_row(greatest_avx2, round_avx2, x, n_in, GROUP, row);
     else
-        prepare_int8_row(x, n_in, CHANNEL_GROUP, row);
+        prepare_int8_row(greatest_avx2, round_avx2, x, n_in, CHANNEL_GROUP, row);
 }
 
 /* ---- unpack ---- */
 
-static inline __m256i load_half(const uint8_t *bytes) {
+static inline __m256i load_quarter(const uint8_t *bytes) {
     return _mm256_loadu_si256((const __m256i *)(const void *)bytes);
 }
 
-static inline void store_half(uint8_t *bytes, __m256i v) {
+static inline void store_quarter(uint8_t *bytes, __m256i v) {
     _mm256_storeu_si256((__m256i *)(void *)bytes, v);
 }
 
@@ -52,11 +84,11 @@ static inline __m256i shift_left(__m256i v, int n) {
     return _mm256_sll_epi16(v, _mm_cvtsi32_si128(n));
 }
 
-/* Nibbles of half a vector t of a group; `codes` at this half of the group's first vector. */
+/* Nibbles of step t of a group; `codes` at this quarter of the group's first stored step. */
 static inline __m256i nibbles(const uint8_t *codes, int t) {
-    const __m256i both = load_half(codes + t % HALF_VECTORS * VECTOR_BYTES);
+    const __m256i both = load_quarter(codes + t % HALF_STEPS * STEP_BYTES);
 
-    return _mm256_and_si256(t < HALF_VECTORS ? both : shift_right(both, 4), _mm256_set1_epi8(15));
+    return _mm256_and_si256(t < HALF_STEPS ? both : shift_right(both, 4), _mm256_set1_epi8(15));
 }
 
 static void unpack_4_avx2(const uint8_t *codes, const uint8_t *highs, uint8_t bias,
@@ -64,13 +96,16 @@ static void unpack_4_avx2(const uint8_t *codes, const uint8_t *highs, uint8_t bi
     const __m256i add = _mm256_set1_epi8((char)bias);
 
     (void)highs; /* codes of 4 bits have none */
-    for (uint32_t i = 0; i < n_groups * HALVES; i++) {
-        const uint8_t *src = codes + i / 2 * HALF_VECTORS * VECTOR_BYTES + i % 2 * HALF_BYTES;
-        uint8_t *dst = out + i / 2 * GROUP_VECTORS * VECTOR_BYTES + i % 2 * HALF_BYTES;
+    for (uint32_t i = 0; i < n_groups * QUARTERS; i++) {
+        const uint8_t *src =
+            codes + i / QUARTERS * HALF_STEPS * STEP_BYTES + i % QUARTERS * QUARTER_BYTES;
+        uint8_t *dst = out + i / QUARTERS * GROUP_STEPS * STEP_BYTES + i % QUARTERS * QUARTER_BYTES;
 
+        if (i % QUARTERS == 0)
+            prefetch_ahead(src, HALF_STEPS * STEP_BYTES);
         KERNEL_UNROLL(8)
-        for (int t = 0; t < GROUP_VECTORS; t++)
-            store_half(dst + t * VECTOR_BYTES, _mm256_add_epi8(nibbles(src, t), add));
+        for (int t = 0; t < GROUP_STEPS; t++)
+            store_quarter(dst + t * STEP_BYTES, _mm256_add_epi8(nibbles(src, t), add));
     }
 }
 
@@ -79,16 +114,19 @@ static void unpack_5_avx2(const uint8_t *codes, const uint8_t *highs, uint8_t bi
     const __m256i add = _mm256_set1_epi8((char)bias);
     const __m256i bit_4 = _mm256_set1_epi8(16);
 
-    for (uint32_t i = 0; i < n_groups * HALVES; i++) {
-        const uint8_t *src = codes + i / 2 * HALF_VECTORS * VECTOR_BYTES + i % 2 * HALF_BYTES;
-        uint8_t *dst = out + i / 2 * GROUP_VECTORS * VECTOR_BYTES + i % 2 * HALF_BYTES;
-        const __m256i bits = load_half(highs + i * HALF_BYTES);
+    for (uint32_t i = 0; i < n_groups * QUARTERS; i++) {
+        const uint8_t *src =
+            codes + i / QUARTERS * HALF_STEPS * STEP_BYTES + i % QUARTERS * QUARTER_BYTES;
+        uint8_t *dst = out + i / QUARTERS * GROUP_STEPS * STEP_BYTES + i % QUARTERS * QUARTER_BYTES;
+        const __m256i bits = load_quarter(highs + i * QUARTER_BYTES);
 
+        if (i % QUARTERS == 0)
+            prefetch_ahead(src, HALF_STEPS * STEP_BYTES);
         KERNEL_UNROLL(8)
-        for (int t = 0; t < GROUP_VECTORS; t++) {
+        for (int t = 0; t < GROUP_STEPS; t++) {
             const __m256i moved = t < 4 ? shift_left(bits, 4 - t) : shift_right(bits, t - 4);
             const __m256i code = _mm256_or_si256(nibbles(src, t), _mm256_and_si256(moved, bit_4));
-            store_half(dst + t * VECTOR_BYTES, _mm256_add_epi8(code, add));
+            store_quarter(dst + t * STEP_BYTES, _mm256_add_epi8(code, add));
         }
     }
 }
@@ -98,18 +136,21 @@ static void unpack_6_avx2(const uint8_t *codes, const uint8_t *highs, uint8_t bi
     const __m256i add = _mm256_set1_epi8((char)bias);
     const __m256i bits_45 = _mm256_set1_epi8(48);
 
-    for (uint32_t i = 0; i < n_groups * HALVES; i++) {
-        const uint8_t *src = codes + i / 2 * HALF_VECTORS * VECTOR_BYTES + i % 2 * HALF_BYTES;
-        const uint8_t *high = highs + i / 2 * 2 * VECTOR_BYTES + i % 2 * HALF_BYTES;
-        uint8_t *dst = out + i / 2 * GROUP_VECTORS * VECTOR_BYTES + i % 2 * HALF_BYTES;
+    for (uint32_t i = 0; i < n_groups * QUARTERS; i++) {
+        const uint8_t *src =
+            codes + i / QUARTERS * HALF_STEPS * STEP_BYTES + i % QUARTERS * QUARTER_BYTES;
+        const uint8_t *high = highs + i / QUARTERS * 2 * STEP_BYTES + i % QUARTERS * QUARTER_BYTES;
+        uint8_t *dst = out + i / QUARTERS * GROUP_STEPS * STEP_BYTES + i % QUARTERS * QUARTER_BYTES;
 
+        if (i % QUARTERS == 0)
+            prefetch_ahead(src, HALF_STEPS * STEP_BYTES);
         KERNEL_UNROLL(8)
-        for (int t = 0; t < GROUP_VECTORS; t++) {
-            const __m256i bits = load_half(high + t / 4 * VECTOR_BYTES);
+        for (int t = 0; t < GROUP_STEPS; t++) {
+            const __m256i bits = load_quarter(high + t / 4 * STEP_BYTES);
             const int left = 4 - 2 * (t % 4);
             const __m256i moved = left >= 0 ? shift_left(bits, left) : shift_right(bits, -left);
             const __m256i code = _mm256_or_si256(nibbles(src, t), _mm256_and_si256(moved, bits_45));
-            store_half(dst + t * VECTOR_BYTES, _mm256_add_epi8(code, add));
+            store_quarter(dst + t * STEP_BYTES, _mm256_add_epi8(code, add));
         }
     }
 }
@@ -120,15 +161,17 @@ static inline __m256 load_halfs(const uint8_t *halfs) {
 
 static void unpack_half_avx2(const uint8_t *scales, uint32_t first, uint32_t n_groups,
                              float *ret_scales, float *ret_mins) {
+    prefetch_ahead(scales, n_groups * PANEL_ROWS * 2);
     (void)ret_mins; /* these types have none */
-    for (uint32_t i = 0; i < n_groups * PANEL_ROWS; i += HALF_ROWS)
+    for (uint32_t i = 0; i < n_groups * PANEL_ROWS; i += QUARTER_ROWS)
         _mm256_storeu_ps(ret_scales + i, load_halfs(scales + ((size_t)first * PANEL_ROWS + i) * 2));
 }
 
 static void unpack_half_min_avx2(const uint8_t *scales, uint32_t first, uint32_t n_groups,
                                  float *ret_scales, float *ret_mins) {
+    prefetch_ahead(scales, n_groups * PANEL_ROWS * 4);
     for (uint32_t g = 0; g < n_groups; g++)
-        for (uint32_t o = 0; o < PANEL_ROWS; o += HALF_ROWS) {
+        for (uint32_t o = 0; o < PANEL_ROWS; o += QUARTER_ROWS) {
             const uint8_t *group = scales + (size_t)(first + g) * PANEL_ROWS * 4 + o * 2;
             _mm256_storeu_ps(ret_scales + g * PANEL_ROWS + o, load_halfs(group));
             _mm256_storeu_ps(ret_mins + g * PANEL_ROWS + o, load_halfs(group + PANEL_ROWS * 2));
@@ -142,33 +185,37 @@ static inline void scale_bytes(const uint8_t *factors, __m128i values, float sig
     const __m256 signs = _mm256_set1_ps(sign);
 
     _mm256_storeu_ps(out, _mm256_mul_ps(_mm256_mul_ps(load_halfs(factors), signs), low));
-    _mm256_storeu_ps(out + HALF_ROWS,
+    _mm256_storeu_ps(out + QUARTER_ROWS,
                      _mm256_mul_ps(_mm256_mul_ps(load_halfs(factors + 16), signs), high));
 }
 
 static void unpack_k_avx2(const uint8_t *scales, uint32_t first, uint32_t n_groups,
                           float *ret_scales, float *ret_mins) {
-    for (uint32_t g = 0; g < n_groups; g++) {
-        const uint8_t *super = scales + (size_t)((first + g) / 8) * K_SCALES_BYTES;
-        __m128i sc;
-        __m128i m;
+    prefetch_ahead(scales, n_groups / 8 * K_SCALES_BYTES);
+    for (uint32_t g = 0; g < n_groups; g++)
+        for (uint32_t o = 0; o < PANEL_ROWS; o += TWO * QUARTER_ROWS) {
+            const uint8_t *super = scales + (size_t)((first + g) / 8) * K_SCALES_BYTES;
+            __m128i sc;
+            __m128i m;
 
-        k_scale_min_16(super + PANEL_ROWS * 4, (first + g) % 8, &sc, &m);
-        scale_bytes(super, sc, 1.0f, ret_scales + g * PANEL_ROWS);
-        scale_bytes(super + PANEL_ROWS * 2, m, -1.0f, ret_mins + g * PANEL_ROWS);
-    }
+            k_scale_min_16(super + PANEL_ROWS * 4 + o, (first + g) % 8, &sc, &m);
+            scale_bytes(super + o * 2, sc, 1.0f, ret_scales + g * PANEL_ROWS + o);
+            scale_bytes(super + (PANEL_ROWS + o) * 2, m, -1.0f, ret_mins + g * PANEL_ROWS + o);
+        }
 }
 
 static void unpack_q6_k_avx2(const uint8_t *scales, uint32_t first, uint32_t n_groups,
                              float *ret_scales, float *ret_mins) {
+    prefetch_ahead(scales, n_groups / 8 * Q6_K_SCALES_BYTES);
     (void)ret_mins; /* has none */
-    for (uint32_t h = 0; h < 2 * n_groups; h++) {
-        const uint32_t half = 2 * first + h;
-        const uint8_t *super = scales + (size_t)(half / 16) * Q6_K_SCALES_BYTES;
-        const uint8_t *sc = super + PANEL_ROWS * 2 + half % 16 * PANEL_ROWS;
-        const __m128i values = _mm_loadu_si128((const __m128i *)(const void *)sc);
-        scale_bytes(super, values, 1.0f, ret_scales + h * PANEL_ROWS);
-    }
+    for (uint32_t h = 0; h < 2 * n_groups; h++)
+        for (uint32_t o = 0; o < PANEL_ROWS; o += TWO * QUARTER_ROWS) {
+            const uint32_t half = 2 * first + h;
+            const uint8_t *super = scales + (size_t)(half / 16) * Q6_K_SCALES_BYTES;
+            const uint8_t *sc = super + PANEL_ROWS * 2 + half % 16 * PANEL_ROWS + o;
+            const __m128i values = _mm_loadu_si128((const __m128i *)(const void *)sc);
+            scale_bytes(super + o * 2, values, 1.0f, ret_scales + h * PANEL_ROWS + o);
+        }
 }
 
 static void widen_avx2(const uint8_t *codes, const float *scales, const float *mins,
@@ -177,11 +224,11 @@ static void widen_avx2(const uint8_t *codes, const float *scales, const float *m
     const __m256i zero_point = _mm256_set1_epi32(128);
 
     for (uint32_t i = 0; i < n_in; i += 4)
-        for (uint32_t o = 0; o < PANEL_ROWS; o += HALF_ROWS) {
+        for (uint32_t o = 0; o < PANEL_ROWS; o += QUARTER_ROWS) {
             const uint32_t s = i / n_per_scale * PANEL_ROWS + o;
             const __m256 scale = _mm256_loadu_ps(scales + s);
             const __m256 min = mins ? _mm256_loadu_ps(mins + s) : _mm256_set1_ps(-0.0f);
-            __m256i four = load_half(codes + (size_t)i * PANEL_ROWS + o * 4);
+            __m256i four = load_quarter(codes + (size_t)i * PANEL_ROWS + o * 4);
 
             for (uint32_t j = 0; j < 4; j++) {
                 const __m256i code = _mm256_sub_epi32(_mm256_and_si256(four, byte), zero_point);
@@ -195,18 +242,18 @@ static void widen_avx2(const uint8_t *codes, const float *scales, const float *m
 
 /* ---- int8 tiles ---- */
 
-/* The sums of n_rows rows (a constant) and one panel over some vectors of codes. */
-KERNEL_INLINE void add_dots(__m256i dots[][HALVES], uint32_t n_rows, int n_vectors,
-                            const uint8_t *w, const int8_t *x, size_t stride) {
+/* The sums of n_rows rows (a constant) and two quarters over some steps of codes. */
+KERNEL_INLINE void add_dots(__m256i dots[][TWO], uint32_t n_rows, int n_steps, const uint8_t *w,
+                            const int8_t *x, size_t stride) {
     const __m256i ones = _mm256_set1_epi16(1);
     const __m256i top = _mm256_set1_epi8((char)0x80);
 
     KERNEL_UNROLL(16)
-    for (int t = 0; t < n_vectors; t++) {
+    for (int t = 0; t < n_steps; t++) {
         KERNEL_UNROLL(2)
-        for (int h = 0; h < HALVES; h++) {
+        for (int h = 0; h < TWO; h++) {
             const __m256i weights =
-                _mm256_xor_si256(load_half(w + t * VECTOR_BYTES + h * HALF_BYTES), top);
+                _mm256_xor_si256(load_quarter(w + t * STEP_BYTES + h * QUARTER_BYTES), top);
             const __m256i size = _mm256_abs_epi8(weights);
 
             KERNEL_UNROLL(4)
@@ -221,28 +268,28 @@ KERNEL_INLINE void add_dots(__m256i dots[][HALVES], uint32_t n_rows, int n_vecto
     }
 }
 
-/* One group of one panel: see add_group in kernel_ref.c. */
+/* One group of two quarters, from row o on: see add_group in kernel_ref.c. */
 KERNEL_INLINE void add_group(enum int8_tile_kind kind, uint32_t n_rows, const struct int8_chunk *w,
-                             uint32_t p, const struct int8_rows *x, uint32_t g,
-                             __m256 sums[][HALVES]) {
+                             uint32_t o, const struct int8_rows *x, uint32_t g,
+                             __m256 sums[][TWO]) {
     const uint32_t group = kind == TILE_CHANNEL ? CHANNEL_GROUP : GROUP;
     const uint32_t n_parts = kind == TILE_HALF_GROUPS ? 2 : 1;
-    __m256 products[MOST_INT8_ROWS][HALVES];
+    __m256 products[MOST_INT8_ROWS][TWO];
 
     KERNEL_UNROLL(2)
     for (uint32_t part = 0; part < n_parts; part++) {
         const uint32_t first = g * group + part * (group / n_parts);
-        __m256i dots[MOST_INT8_ROWS][HALVES];
+        __m256i dots[MOST_INT8_ROWS][TWO];
 
         KERNEL_UNROLL(4)
         for (uint32_t r = 0; r < n_rows; r++)
             dots[r][0] = dots[r][1] = _mm256_setzero_si256();
-        add_dots(dots, n_rows, (int)(group / n_parts / 4), w->codes[p] + (size_t)first * PANEL_ROWS,
-                 x->codes + first, x->stride);
+        add_dots(dots, n_rows, (int)(group / n_parts / 4),
+                 w->codes + (size_t)first * PANEL_ROWS + o * 4, x->codes + first, x->stride);
 
         KERNEL_UNROLL(2)
-        for (uint32_t h = 0; h < HALVES; h++) {
-            const uint32_t s = (g * n_parts + part) * PANEL_ROWS + h * HALF_ROWS;
+        for (uint32_t h = 0; h < TWO; h++) {
+            const uint32_t s = (g * n_parts + part) * PANEL_ROWS + o + h * QUARTER_ROWS;
 
             KERNEL_UNROLL(4)
             for (uint32_t r = 0; r < n_rows; r++) {
@@ -250,10 +297,10 @@ KERNEL_INLINE void add_group(enum int8_tile_kind kind, uint32_t n_rows, const st
                 if (kind == TILE_CHANNEL)
                     products[r][h] = dot;
                 else if (part == 0)
-                    products[r][h] = _mm256_mul_ps(dot, _mm256_loadu_ps(w->scales[p] + s));
+                    products[r][h] = _mm256_mul_ps(dot, _mm256_loadu_ps(w->scales + s));
                 else
                     products[r][h] =
-                        _mm256_fmadd_ps(dot, _mm256_loadu_ps(w->scales[p] + s), products[r][h]);
+                        _mm256_fmadd_ps(dot, _mm256_loadu_ps(w->scales + s), products[r][h]);
             }
         }
     }
@@ -263,12 +310,12 @@ KERNEL_INLINE void add_group(enum int8_tile_kind kind, uint32_t n_rows, const st
         const __m256 scale = _mm256_set1_ps(row_float(x->scale, x->stride, r, g));
 
         KERNEL_UNROLL(2)
-        for (uint32_t h = 0; h < HALVES; h++) {
+        for (uint32_t h = 0; h < TWO; h++) {
             sums[r][h] = _mm256_fmadd_ps(products[r][h], scale, sums[r][h]);
             if (kind == TILE_MINIMUM) {
-                const uint32_t s = g * PANEL_ROWS + h * HALF_ROWS;
+                const uint32_t s = g * PANEL_ROWS + o + h * QUARTER_ROWS;
                 const float scaled_sum = row_float(x->scaled_sum, x->stride, r, g);
-                sums[r][h] = _mm256_fmadd_ps(_mm256_loadu_ps(w->mins[p] + s),
+                sums[r][h] = _mm256_fmadd_ps(_mm256_loadu_ps(w->mins + s),
                                              _mm256_set1_ps(scaled_sum), sums[r][h]);
             }
         }
@@ -278,21 +325,24 @@ KERNEL_INLINE void add_group(enum int8_tile_kind kind, uint32_t n_rows, const st
 /* A tile whose number of rows is a constant, so that the sums live in registers. */
 KERNEL_INLINE void int8_tile(enum int8_tile_kind kind, uint32_t n_rows, const struct int8_chunk *w,
                              const struct int8_rows *x, float *acc) {
-    for (uint32_t p = 0; p < PAIR; p++) {
-        float *panel = acc + p * PANEL_ROWS;
-        __m256 sums[MOST_INT8_ROWS][HALVES];
+    for (uint32_t o = 0; o < PANEL_ROWS; o += TWO * QUARTER_ROWS) {
+        float *part = acc + o;
+        __m256 sums[MOST_INT8_ROWS][TWO];
 
         KERNEL_UNROLL(4)
         for (uint32_t r = 0; r < n_rows; r++) {
-            sums[r][0] = _mm256_loadu_ps(panel + r * PAIR_ROWS);
-            sums[r][1] = _mm256_loadu_ps(panel + r * PAIR_ROWS + HALF_ROWS);
+            sums[r][0] = _mm256_loadu_ps(part + r * PANEL_ROWS);
+            sums[r][1] = _mm256_loadu_ps(part + r * PANEL_ROWS + QUARTER_ROWS);
         }
-        for (uint32_t g = 0; g < w->n_groups; g++)
-            add_group(kind, n_rows, w, p, x, g, sums);
+        for (uint32_t g = 0; g < w->n_groups; g++) {
+            if (o == 0)
+                prefetch_soon(w, g);
+            add_group(kind, n_rows, w, o, x, g, sums);
+        }
         KERNEL_UNROLL(4)
         for (uint32_t r = 0; r < n_rows; r++) {
-            _mm256_storeu_ps(panel + r * PAIR_ROWS, sums[r][0]);
-            _mm256_storeu_ps(panel + r * PAIR_ROWS + HALF_ROWS, sums[r][1]);
+            _mm256_storeu_ps(part + r * PANEL_ROWS, sums[r][0]);
+            _mm256_storeu_ps(part + r * PANEL_ROWS + QUARTER_ROWS, sums[r][1]);
         }
     }
 }
@@ -332,27 +382,23 @@ static void tile_half_groups_avx2(const struct int8_chunk *w, const struct int8_
     int8_tile_of(TILE_HALF_GROUPS, w, x, n_rows, acc);
 }
 
-/* ---- float tiles: all four halves of a pair of panels together ---- */
+/* ---- float tiles: all four quarters together ---- */
 
-enum { PAIR_HALVES = PAIR * HALVES };
-
-KERNEL_INLINE void add_inputs(enum weight_type type, uint32_t n_rows, const uint8_t *const w[PAIR],
-                              uint32_t i, const float *x, size_t stride,
-                              __m256 sums[][PAIR_HALVES]) {
+KERNEL_INLINE void add_inputs(enum weight_type type, uint32_t n_rows, const uint8_t *w, uint32_t i,
+                              const float *x, size_t stride, __m256 sums[][QUARTERS]) {
     KERNEL_UNROLL(4)
-    for (uint32_t h = 0; h < PAIR_HALVES; h++) {
-        const uint8_t *panel = w[h / HALVES];
+    for (uint32_t h = 0; h < QUARTERS; h++) {
         const size_t at = (size_t)i * PANEL_ROWS;
-        const uint32_t o = h % HALVES * HALF_ROWS;
+        const uint32_t o = h * QUARTER_ROWS;
         __m256 first;
         __m256 second = _mm256_setzero_ps();
 
         if (type == WEIGHT_F32) {
-            first = _mm256_loadu_ps((const float *)(const void *)panel + at + o);
+            first = _mm256_loadu_ps((const float *)(const void *)w + at + o);
         } else if (type == WEIGHT_F16) {
-            first = load_halfs(panel + (at + o) * 2);
+            first = load_halfs(w + (at + o) * 2);
         } else {
-            const __m256i both = load_half(panel + at * 2 + o * 4);
+            const __m256i both = load_quarter(w + at * 2 + o * 4);
             first = _mm256_castsi256_ps(_mm256_slli_epi32(both, 16));
             second =
                 _mm256_castsi256_ps(_mm256_and_si256(both, _mm256_set1_epi32((int)0xffff0000u)));
@@ -368,58 +414,65 @@ KERNEL_INLINE void add_inputs(enum weight_type type, uint32_t n_rows, const uint
     }
 }
 
-KERNEL_INLINE void float_tile(enum weight_type type, uint32_t n_rows, const void *const w[PAIR],
+KERNEL_INLINE void float_tile(enum weight_type type, uint32_t n_rows, const void *w, size_t ahead,
                               uint32_t n_in, const void *x, size_t stride, float *acc) {
-    const uint8_t *const panels[PAIR] = {w[0], w[1]};
     const uint32_t step = type == WEIGHT_BF16 ? 2 : 1;
-    __m256 sums[MOST_FLOAT_ROWS][PAIR_HALVES];
+    const size_t step_bytes = (size_t)PANEL_ROWS * (type == WEIGHT_F16 ? 2 : 4);
+    __m256 sums[MOST_FLOAT_ROWS][QUARTERS];
 
     KERNEL_UNROLL(4)
     for (uint32_t r = 0; r < n_rows; r++) {
         KERNEL_UNROLL(4)
-        for (uint32_t h = 0; h < PAIR_HALVES; h++)
+        for (uint32_t h = 0; h < QUARTERS; h++)
             sums[r][h] = _mm256_setzero_ps();
     }
-    for (uint32_t i = 0; i < n_in; i += step)
-        add_inputs(type, n_rows, panels, i, x, stride, sums);
+    for (uint32_t i = 0; i < n_in; i += step) {
+        const char *soon = (const char *)w + i / step * step_bytes + ahead;
+        if (ahead != 0) {
+            _mm_prefetch(soon, _MM_HINT_T0);
+            if (type != WEIGHT_F16)
+                _mm_prefetch(soon + 64, _MM_HINT_T0);
+        }
+        add_inputs(type, n_rows, w, i, x, stride, sums);
+    }
     KERNEL_UNROLL(4)
     for (uint32_t r = 0; r < n_rows; r++) {
         KERNEL_UNROLL(4)
-        for (uint32_t h = 0; h < PAIR_HALVES; h++) {
-            float *part = acc + r * PAIR_ROWS + h * HALF_ROWS;
+        for (uint32_t h = 0; h < QUARTERS; h++) {
+            float *part = acc + r * PANEL_ROWS + h * QUARTER_ROWS;
             _mm256_storeu_ps(part, _mm256_add_ps(_mm256_loadu_ps(part), sums[r][h]));
         }
     }
 }
 
-KERNEL_INLINE void float_tile_of(enum weight_type type, const void *const w[PAIR], uint32_t n_in,
+KERNEL_INLINE void float_tile_of(enum weight_type type, const void *w, size_t ahead, uint32_t n_in,
                                  const void *x, size_t stride, uint32_t n_rows, float *acc) {
     switch (n_rows) {
     case 1:
-        float_tile(type, 1, w, n_in, x, stride, acc);
+        float_tile(type, 1, w, ahead, n_in, x, stride, acc);
         return;
     case 2:
-        float_tile(type, 2, w, n_in, x, stride, acc);
+        float_tile(type, 2, w, ahead, n_in, x, stride, acc);
         return;
     case 3:
-        float_tile(type, 3, w, n_in, x, stride, acc);
+        float_tile(type, 3, w, ahead, n_in, x, stride, acc);
         return;
     }
 }
 
-static void tile_f32_avx2(const void *const w[PAIR], uint32_t n_in, const void *x, size_t x_stride,
-                          uint32_t n_rows, float *acc) {
-    float_tile_of(WEIGHT_F32, w, n_in, x, x_stride, n_rows, acc);
+static void tile_f32_avx2(const void *w, size_t ahead, uint32_t n_in, const void *x,
+                          size_t x_stride, uint32_t n_rows, float *acc) {
+    float_tile_of(WEIGHT_F32, w, ahead, n_in, x, x_stride, n_rows, acc);
 }
 
-static void tile_f16_avx2(const void *const w[PAIR], uint32_t n_in, const void *x, size_t x_stride,
-                          uint32_t n_rows, float *acc) {
-    float_tile_of(WEIGHT_F16, w, n_in, x, x_stride, n_rows, acc);
+static void tile_f16_avx2(const void *w, size_t ahead, uint32_t n_in, const void *x,
+                          size_t x_stride, uint32_t n_rows, float *acc) {
+    float_tile_of(WEIGHT_F16, w, ahead, n_in, x, x_stride, n_rows, acc);
 }
 
-static void tile_bf16_avx2(const void *const w[PAIR], uint32_t n_in, const void *x, size_t x_stride,
-                           uint32_t n_rows, float *acc) {
-    float_tile_of(WEIGHT_BF16, w, n_in, x, x_stride, n_rows, acc);
+static void tile_bf16_avx2(const void *w, size_t ahead, uint32_t n_in, const void *x,
+                           size_t x_stride, uint32_t n_rows, float *acc) {
+    float_tile_of(WEIGHT_BF16, w, ahead, n_in, x, x_stride, n_rows, acc);
 }
 
 const struct matmul_ops matmul_ops_avx2 = {

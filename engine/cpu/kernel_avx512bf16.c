@@ -49,19 +49,23 @@ static inline __m512bh load_pairs(const uint16_t *w) {
     return pairs;
 }
 
-KERNEL_INLINE void dot_tile(uint32_t n_rows, const void *const w[PAIR], uint32_t n_in,
+KERNEL_INLINE void dot_tile(uint32_t n_rows, const void *w, size_t ahead, uint32_t n_in,
                             const void *x, size_t stride, float *acc) {
-    const uint16_t *w_0 = w[0];
-    const uint16_t *w_1 = w[1];
-    __m512 sums[MOST_ROWS][PAIR];
+    const uint16_t *pairs = w;
+    __m512 sums[MOST_ROWS][2];
 
     KERNEL_UNROLL(16)
     for (uint32_t r = 0; r < n_rows; r++)
         sums[r][0] = sums[r][1] = _mm512_setzero_ps();
     for (uint32_t i = 0; i < n_in; i += 2) {
-        const __m512bh pairs_0 = load_pairs(w_0 + (size_t)i * PANEL_ROWS);
-        const __m512bh pairs_1 = load_pairs(w_1 + (size_t)i * PANEL_ROWS);
+        const uint16_t *step = pairs + (size_t)i * PANEL_ROWS;
+        const __m512bh pairs_0 = load_pairs(step);
+        const __m512bh pairs_1 = load_pairs(step + 2 * LANES);
 
+        if (ahead != 0) {
+            _mm_prefetch((const char *)step + ahead, _MM_HINT_T0);
+            _mm_prefetch((const char *)step + ahead + 64, _MM_HINT_T0);
+        }
         KERNEL_UNROLL(16)
         for (uint32_t r = 0; r < n_rows; r++) {
             const void *row = (const char *)x + r * stride;
@@ -72,51 +76,50 @@ KERNEL_INLINE void dot_tile(uint32_t n_rows, const void *const w[PAIR], uint32_t
     }
     KERNEL_UNROLL(16)
     for (uint32_t r = 0; r < n_rows; r++) {
-        float *row = acc + r * PAIR_ROWS;
+        float *row = acc + r * PANEL_ROWS;
         _mm512_storeu_ps(row, _mm512_add_ps(_mm512_loadu_ps(row), sums[r][0]));
-        _mm512_storeu_ps(row + PANEL_ROWS,
-                         _mm512_add_ps(_mm512_loadu_ps(row + PANEL_ROWS), sums[r][1]));
+        _mm512_storeu_ps(row + LANES, _mm512_add_ps(_mm512_loadu_ps(row + LANES), sums[r][1]));
     }
 }
 
-void tile_bf16_dot_avx512(const void *const w[PAIR], uint32_t n_in, const void *x, size_t x_stride,
-                          uint32_t n_rows, float *acc) {
+void tile_bf16_dot_avx512(const void *w, size_t ahead, uint32_t n_in, const void *x,
+                          size_t x_stride, uint32_t n_rows, float *acc) {
     switch (n_rows) {
     case 1:
-        dot_tile(1, w, n_in, x, x_stride, acc);
+        dot_tile(1, w, ahead, n_in, x, x_stride, acc);
         return;
     case 2:
-        dot_tile(2, w, n_in, x, x_stride, acc);
+        dot_tile(2, w, ahead, n_in, x, x_stride, acc);
         return;
     case 3:
-        dot_tile(3, w, n_in, x, x_stride, acc);
+        dot_tile(3, w, ahead, n_in, x, x_stride, acc);
         return;
     case 4:
-        dot_tile(4, w, n_in, x, x_stride, acc);
+        dot_tile(4, w, ahead, n_in, x, x_stride, acc);
         return;
     case 5:
-        dot_tile(5, w, n_in, x, x_stride, acc);
+        dot_tile(5, w, ahead, n_in, x, x_stride, acc);
         return;
     case 6:
-        dot_tile(6, w, n_in, x, x_stride, acc);
+        dot_tile(6, w, ahead, n_in, x, x_stride, acc);
         return;
     case 7:
-        dot_tile(7, w, n_in, x, x_stride, acc);
+        dot_tile(7, w, ahead, n_in, x, x_stride, acc);
         return;
     case 8:
-        dot_tile(8, w, n_in, x, x_stride, acc);
+        dot_tile(8, w, ahead, n_in, x, x_stride, acc);
         return;
     case 9:
-        dot_tile(9, w, n_in, x, x_stride, acc);
+        dot_tile(9, w, ahead, n_in, x, x_stride, acc);
         return;
     case 10:
-        dot_tile(10, w, n_in, x, x_stride, acc);
+        dot_tile(10, w, ahead, n_in, x, x_stride, acc);
         return;
     case 11:
-        dot_tile(11, w, n_in, x, x_stride, acc);
+        dot_tile(11, w, ahead, n_in, x, x_stride, acc);
         return;
     case 12:
-        dot_tile(12, w, n_in, x, x_stride, acc);
+        dot_tile(12, w, ahead, n_in, x, x_stride, acc);
         return;
     }
 }

@@ -22,22 +22,22 @@ static float load_half(const uint8_t *bytes) {
 }
 
 static void prepare_int8_ref(const float *x, uint32_t n_in, uint32_t group, void *row) {
-    prepare_int8_row(x, n_in, group, row);
+    prepare_int8_row(greatest_plain, round_plain, x, n_in, group, row);
 }
 
 /* ---- unpack: see pack.h for the layouts ---- */
 
-enum { GROUP_VECTORS = 8 };
+enum { GROUP_STEPS = 8 };
 
 static void unpack_4_ref(const uint8_t *codes, const uint8_t *highs, uint8_t bias,
                          uint32_t n_groups, uint8_t *out) {
     (void)highs; /* codes of 4 bits have none */
     for (uint32_t g = 0; g < n_groups; g++)
-        for (uint32_t t = 0; t < GROUP_VECTORS; t++)
-            for (uint32_t b = 0; b < VECTOR_BYTES; b++) {
-                const uint8_t both = codes[(g * 4 + t % 4) * VECTOR_BYTES + b];
+        for (uint32_t t = 0; t < GROUP_STEPS; t++)
+            for (uint32_t b = 0; b < STEP_BYTES; b++) {
+                const uint8_t both = codes[(g * 4 + t % 4) * STEP_BYTES + b];
                 const uint8_t low = t < 4 ? both & 15 : both >> 4;
-                out[(g * GROUP_VECTORS + t) * VECTOR_BYTES + b] = (uint8_t)(low + bias);
+                out[(g * GROUP_STEPS + t) * STEP_BYTES + b] = (uint8_t)(low + bias);
             }
 }
 
@@ -45,10 +45,10 @@ static void unpack_5_ref(const uint8_t *codes, const uint8_t *highs, uint8_t bia
                          uint32_t n_groups, uint8_t *out) {
     unpack_4_ref(codes, highs, bias, n_groups, out);
     for (uint32_t g = 0; g < n_groups; g++)
-        for (uint32_t t = 0; t < GROUP_VECTORS; t++)
-            for (uint32_t b = 0; b < VECTOR_BYTES; b++) {
-                const uint8_t high = highs[g * VECTOR_BYTES + b] >> t & 1;
-                out[(g * GROUP_VECTORS + t) * VECTOR_BYTES + b] += (uint8_t)(high << 4);
+        for (uint32_t t = 0; t < GROUP_STEPS; t++)
+            for (uint32_t b = 0; b < STEP_BYTES; b++) {
+                const uint8_t high = highs[g * STEP_BYTES + b] >> t & 1;
+                out[(g * GROUP_STEPS + t) * STEP_BYTES + b] += (uint8_t)(high << 4);
             }
 }
 
@@ -56,11 +56,11 @@ static void unpack_6_ref(const uint8_t *codes, const uint8_t *highs, uint8_t bia
                          uint32_t n_groups, uint8_t *out) {
     unpack_4_ref(codes, highs, bias, n_groups, out);
     for (uint32_t g = 0; g < n_groups; g++)
-        for (uint32_t t = 0; t < GROUP_VECTORS; t++)
-            for (uint32_t b = 0; b < VECTOR_BYTES; b++) {
-                const uint8_t four = highs[(g * 2 + t / 4) * VECTOR_BYTES + b];
+        for (uint32_t t = 0; t < GROUP_STEPS; t++)
+            for (uint32_t b = 0; b < STEP_BYTES; b++) {
+                const uint8_t four = highs[(g * 2 + t / 4) * STEP_BYTES + b];
                 const uint8_t high = four >> 2 * (t % 4) & 3;
-                out[(g * GROUP_VECTORS + t) * VECTOR_BYTES + b] += (uint8_t)(high << 4);
+                out[(g * GROUP_STEPS + t) * STEP_BYTES + b] += (uint8_t)(high << 4);
             }
 }
 
@@ -121,7 +121,7 @@ static void widen_ref(const uint8_t *codes, const float *scales, const float *mi
     for (uint32_t i = 0; i < n_in; i++)
         for (uint32_t o = 0; o < PANEL_ROWS; o++) {
             const uint32_t s = i / n_per_scale * PANEL_ROWS + o;
-            const int code = codes[(size_t)(i / 4) * VECTOR_BYTES + o * 4 + i % 4];
+            const int code = codes[(size_t)(i / 4) * STEP_BYTES + o * 4 + i % 4];
             const float product = scales[s] * (float)(code - 128);
             out[(size_t)i * PANEL_ROWS + o] = mins ? product + mins[s] : product;
         }
@@ -135,7 +135,7 @@ static int32_t dot(const uint8_t *codes, const int8_t *x, uint32_t o, uint32_t f
     int32_t sum = start;
 
     for (uint32_t i = first; i < first + n; i++)
-        sum += codes[(size_t)(i / 4) * VECTOR_BYTES + o * 4 + i % 4] * x[i];
+        sum += codes[(size_t)(i / 4) * STEP_BYTES + o * 4 + i % 4] * x[i];
     return sum;
 }
 
@@ -147,7 +147,7 @@ static int32_t dot(const uint8_t *codes, const int8_t *x, uint32_t o, uint32_t f
  *   MINIMUM      as GROUPS, then acc = fma(w.min[g][o], x.scaled_sum[g], acc)
  *   HALF_GROUPS  acc = fma(fma(i_1, w.scale[2g+1][o], i_0 * w.scale[2g][o]), x.scale[g], acc)
  */
-static float add_group(enum int8_tile_kind kind, const struct int8_chunk *w, uint32_t p,
+static float add_group(enum int8_tile_kind kind, const struct int8_chunk *w,
                        const struct int8_rows *x, uint32_t r, uint32_t g, uint32_t o, float acc) {
     const int8_t *codes = x->codes + r * x->stride;
     const float scale = row_float(x->scale, x->stride, r, g);
@@ -156,23 +156,22 @@ static float add_group(enum int8_tile_kind kind, const struct int8_chunk *w, uin
 
     switch (kind) {
     case TILE_CHANNEL:
-        return fmaf((float)dot(w->codes[p], codes, o, g * CHANNEL_GROUP, CHANNEL_GROUP, start),
-                    scale, acc);
+        return fmaf((float)dot(w->codes, codes, o, g * CHANNEL_GROUP, CHANNEL_GROUP, start), scale,
+                    acc);
     case TILE_HALF_GROUPS: {
         const uint32_t first = g * GROUP;
         const int32_t start_0 = row_int(x->start_half, x->stride, r, g);
-        const int32_t i_0 = dot(w->codes[p], codes, o, first, GROUP / 2, start_0);
-        const int32_t i_1 =
-            dot(w->codes[p], codes, o, first + GROUP / 2, GROUP / 2, start - start_0);
-        const float s_0 = w->scales[p][2 * g * PANEL_ROWS + o];
-        const float s_1 = w->scales[p][(2 * g + 1) * PANEL_ROWS + o];
+        const int32_t i_0 = dot(w->codes, codes, o, first, GROUP / 2, start_0);
+        const int32_t i_1 = dot(w->codes, codes, o, first + GROUP / 2, GROUP / 2, start - start_0);
+        const float s_0 = w->scales[2 * g * PANEL_ROWS + o];
+        const float s_1 = w->scales[(2 * g + 1) * PANEL_ROWS + o];
         return fmaf(fmaf((float)i_1, s_1, (float)i_0 * s_0), scale, acc);
     }
     default: {
-        const int32_t i = dot(w->codes[p], codes, o, g * GROUP, GROUP, start);
-        acc = fmaf((float)i * w->scales[p][s], scale, acc);
+        const int32_t i = dot(w->codes, codes, o, g * GROUP, GROUP, start);
+        acc = fmaf((float)i * w->scales[s], scale, acc);
         if (kind == TILE_MINIMUM)
-            acc = fmaf(w->mins[p][s], row_float(x->scaled_sum, x->stride, r, g), acc);
+            acc = fmaf(w->mins[s], row_float(x->scaled_sum, x->stride, r, g), acc);
         return acc;
     }
     }
@@ -182,11 +181,10 @@ static void tile_int8(enum int8_tile_kind kind, const struct int8_chunk *w,
                       const struct int8_rows *x, uint32_t n_rows, float *acc) {
     for (uint32_t r = 0; r < n_rows; r++)
         for (uint32_t g = 0; g < w->n_groups; g++)
-            for (uint32_t p = 0; p < PAIR; p++)
-                for (uint32_t o = 0; o < PANEL_ROWS; o++) {
-                    float *sum = &acc[r * PAIR_ROWS + p * PANEL_ROWS + o];
-                    *sum = add_group(kind, w, p, x, r, g, o, *sum);
-                }
+            for (uint32_t o = 0; o < PANEL_ROWS; o++) {
+                float *sum = &acc[r * PANEL_ROWS + o];
+                *sum = add_group(kind, w, x, r, g, o, *sum);
+            }
 }
 
 static void tile_channel_ref(const struct int8_chunk *w, const struct int8_rows *x, uint32_t n_rows,
@@ -227,34 +225,36 @@ static float weight_at(enum weight_type type, const uint8_t *w, uint32_t i, uint
 }
 
 /* acc[r][o] += s, where s = 0, then s = fma(w[i][o], x[r][i], s) in ascending order of i. */
-static void tile_float(enum weight_type type, const void *const w[PAIR], uint32_t n_in,
-                       const void *x, size_t x_stride, uint32_t n_rows, float *acc) {
+static void tile_float(enum weight_type type, const void *w, uint32_t n_in, const void *x,
+                       size_t x_stride, uint32_t n_rows, float *acc) {
     for (uint32_t r = 0; r < n_rows; r++) {
         const float *row = (const float *)(const void *)((const char *)x + r * x_stride);
 
-        for (uint32_t o = 0; o < PAIR_ROWS; o++) {
-            const uint8_t *panel = w[o / PANEL_ROWS];
+        for (uint32_t o = 0; o < PANEL_ROWS; o++) {
             float sum = 0.0f;
 
             for (uint32_t i = 0; i < n_in; i++)
-                sum = fmaf(weight_at(type, panel, i, o % PANEL_ROWS), row[i], sum);
-            acc[r * PAIR_ROWS + o] += sum;
+                sum = fmaf(weight_at(type, w, i, o), row[i], sum);
+            acc[r * PANEL_ROWS + o] += sum;
         }
     }
 }
 
-static void tile_f32_ref(const void *const w[PAIR], uint32_t n_in, const void *x, size_t x_stride,
+static void tile_f32_ref(const void *w, size_t ahead, uint32_t n_in, const void *x, size_t x_stride,
                          uint32_t n_rows, float *acc) {
+    (void)ahead; /* no prefetch */
     tile_float(WEIGHT_F32, w, n_in, x, x_stride, n_rows, acc);
 }
 
-static void tile_f16_ref(const void *const w[PAIR], uint32_t n_in, const void *x, size_t x_stride,
+static void tile_f16_ref(const void *w, size_t ahead, uint32_t n_in, const void *x, size_t x_stride,
                          uint32_t n_rows, float *acc) {
+    (void)ahead; /* no prefetch */
     tile_float(WEIGHT_F16, w, n_in, x, x_stride, n_rows, acc);
 }
 
-static void tile_bf16_ref(const void *const w[PAIR], uint32_t n_in, const void *x, size_t x_stride,
-                          uint32_t n_rows, float *acc) {
+static void tile_bf16_ref(const void *w, size_t ahead, uint32_t n_in, const void *x,
+                          size_t x_stride, uint32_t n_rows, float *acc) {
+    (void)ahead; /* no prefetch */
     tile_float(WEIGHT_BF16, w, n_in, x, x_stride, n_rows, acc);
 }
 

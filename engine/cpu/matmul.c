@@ -3,8 +3,8 @@
  * matmul - see matmul.h: the choice of a kernel, packing with all workers, and the walk over a
  * product in items. The arithmetic is in kernel_*.c, the layouts in pack.h.
  *
- * An item is some pairs of panels (32 outputs each) times a block of rows. Within it, a pair is
- * walked in chunks of n_in that fit in L1: the chunk is unpacked once, then tiles of rows run
+ * An item is some panels (32 outputs each) times a block of rows. Within it, a panel is walked in
+ * chunks of n_in that fit in L1: the chunk is unpacked once, then tiles of rows run
  * over it, and the sums wait in `acc`. Neither the tiles, nor the blocks, nor the items change
  * the order in which one output is summed (rule 51), so they are free to follow the caches.
  */
@@ -21,9 +21,9 @@
 #include "quant/half.h"
 
 enum {
-    ROW_BLOCK = 120,   /* most rows of an item: their sums are 15 KiB */
+    ROW_BLOCK = 96,    /* most rows of an item: their sums are 12 KiB */
     MAX_IN = 1 << 24,  /* of a matrix; far above any model, keeps all sizes in range */
-    PACK_PAIRS = 2,    /* pairs packed per pool item */
+    PACK_PANELS = 2,   /* packed per pool item */
     PREPARE_ROWS = 4,  /* rows prepared per pool item */
     ITEM_NS = 12000,   /* what an item should take */
     MIN_ITEMS = 16,    /* below this, items get smaller instead */
@@ -110,8 +110,8 @@ const char *matrix_kernel_name(const struct matrix *matrix) {
 
 /* ---- packing ---- */
 
-static uint32_t n_pairs(const struct matrix *matrix) {
-    return (uint32_t)(((uint64_t)matrix->n_out + PAIR_ROWS - 1) / PAIR_ROWS);
+static uint32_t n_panels(const struct matrix *matrix) {
+    return (uint32_t)(((uint64_t)matrix->n_out + PANEL_ROWS - 1) / PANEL_ROWS);
 }
 
 /* Checks the sources and fills shape and kernel of the matrix, not its memory. */
@@ -145,7 +145,7 @@ static int describe(struct matrix *matrix, const struct tensor *const *src, uint
                              t->name, t->n_bytes);
         n_out += t->shape[0];
     }
-    if (n_out == 0 || n_out > UINT32_MAX - PAIR_ROWS)
+    if (n_out == 0 || n_out > UINT32_MAX - PANEL_ROWS)
         return error_set(reterr, -EINVAL, "tensor %s: expected 1 to 2^32 rows", first->name);
 
     matrix->n_out = (uint32_t)n_out;
@@ -155,8 +155,8 @@ static int describe(struct matrix *matrix, const struct tensor *const *src, uint
     if (r < 0)
         return r;
 
-    const size_t pair_bytes = PAIR * panel_layout(matrix->panel, matrix->n_in).n_bytes;
-    if (!size_mul(pair_bytes, n_pairs(matrix), &matrix->n_bytes))
+    const size_t one = panel_bytes(matrix->panel, matrix->n_in);
+    if (!size_mul(one, n_panels(matrix), &matrix->n_bytes))
         return error_set(reterr, -ENOMEM, "tensor %s is too large to pack", first->name);
     return 0;
 }
@@ -190,23 +190,22 @@ static const uint8_t *source_row(const struct packing *packing, uint64_t row) {
     return (const uint8_t *)last->data + (last->shape[0] - 1) * packing->row_bytes;
 }
 
-static void pack_some_pairs(void *ctx, uint32_t item, uint32_t worker) {
+static void pack_some_panels(void *ctx, uint32_t item, uint32_t worker) {
     const struct packing *packing = ctx;
     const struct matrix *matrix = packing->matrix;
-    const size_t panel_bytes = panel_layout(matrix->panel, matrix->n_in).n_bytes;
-    const uint64_t n_panels = (uint64_t)n_pairs(matrix) * PAIR;
-    uint64_t panel = (uint64_t)item * PACK_PAIRS * PAIR;
-    const uint64_t end =
-        panel + PACK_PAIRS * PAIR < n_panels ? panel + PACK_PAIRS * PAIR : n_panels;
+    const size_t one = panel_bytes(matrix->panel, matrix->n_in);
+    const uint64_t all = n_panels(matrix);
+    const uint64_t first = (uint64_t)item * PACK_PANELS;
+    const uint64_t end = first + PACK_PANELS < all ? first + PACK_PANELS : all;
 
     (void)worker; /* needs no scratch */
-    for (; panel < end; panel++) {
+    for (uint64_t panel = first; panel < end; panel++) {
         const uint8_t *rows[PANEL_ROWS];
 
         for (uint32_t o = 0; o < PANEL_ROWS; o++)
             rows[o] = source_row(packing, panel * PANEL_ROWS + o);
         matrix->panel->pack(matrix->panel, packing->src[0]->type, rows, matrix->n_in,
-                            (uint8_t *)matrix->data + panel * panel_bytes);
+                            (uint8_t *)matrix->data + panel * one);
     }
 }
 
@@ -230,7 +229,7 @@ int matrix_pack(struct matrix *matrix, const struct tensor *const *src, uint32_t
         .n_src = n_src,
         .row_bytes = (uint64_t)packed.n_in / info->block_len * info->block_bytes,
     };
-    pool_for(pool, (n_pairs(&packed) + PACK_PAIRS - 1) / PACK_PAIRS, pack_some_pairs, &packing);
+    pool_for(pool, (n_panels(&packed) + PACK_PANELS - 1) / PACK_PANELS, pack_some_panels, &packing);
     *matrix = packed;
     return 0;
 }
@@ -251,7 +250,7 @@ static bool is_int8(enum matmul_arithmetic arithmetic) {
 }
 
 static size_t prepared_stride(const struct matrix *matrix) {
-    const uint32_t n_in = panel_layout(matrix->panel, matrix->n_in).n_in;
+    const uint32_t n_in = panel_n_in(matrix->panel, matrix->n_in);
 
     if (is_int8(matrix->arithmetic))
         return int8_row_layout(n_in, group_of(matrix->arithmetic)).stride;
@@ -278,7 +277,7 @@ static float round_to_bf16(float value) {
 /* One row; inputs beyond n_in up to the padded count become zeros. */
 static void prepare_row(const struct matrix *matrix, const float *x, uint8_t *row) {
     const uint32_t n_in = matrix->n_in;
-    const uint32_t padded = panel_layout(matrix->panel, n_in).n_in;
+    const uint32_t padded = panel_n_in(matrix->panel, n_in);
     float *floats = (float *)(void *)row;
 
     switch (matrix->arithmetic) {
@@ -310,11 +309,11 @@ void matmul_prepare(const struct matrix *matrix, const float *x, size_t x_stride
 
 /* ---- items ---- */
 
-/* How a product is cut: row blocks of nearly equal size, times runs of pairs. */
+/* How a product is cut: row blocks of nearly equal size, times runs of panels. */
 struct cut {
     uint32_t n_blocks; /* of rows */
-    uint32_t n_runs;   /* of pairs */
-    uint32_t pairs_per_run;
+    uint32_t n_runs;   /* of panels */
+    uint32_t panels_per_run;
 };
 
 static uint32_t div_up(uint32_t a, uint32_t b) {
@@ -323,18 +322,17 @@ static uint32_t div_up(uint32_t a, uint32_t b) {
 
 static struct cut cut_job(const struct matmul_job *job) {
     const struct matrix *matrix = job->matrix;
-    const uint32_t pairs = n_pairs(matrix);
+    const uint32_t panels = n_panels(matrix);
     struct cut cut = {.n_blocks = div_up(job->n_rows, ROW_BLOCK)};
     const uint64_t rows = div_up(job->n_rows, cut.n_blocks);
-    const uint64_t pair_bytes = matrix->n_bytes / pairs;
-    const uint64_t pair_ns =
-        pair_bytes / BYTES_PER_NS + rows * matrix->n_in * PAIR_ROWS / MACS_PER_NS + 1;
+    const uint64_t panel_ns = matrix->n_bytes / panels / BYTES_PER_NS +
+                              rows * matrix->n_in * PANEL_ROWS / MACS_PER_NS + 1;
+    const uint32_t most = panels / div_up(MIN_ITEMS, cut.n_blocks);
+    uint64_t run = ITEM_NS / panel_ns;
 
-    uint64_t run = ITEM_NS / pair_ns;
-    const uint32_t most = pairs / div_up(MIN_ITEMS, cut.n_blocks);
     run = run < most ? run : most;
-    cut.pairs_per_run = run > 0 ? (uint32_t)run : 1;
-    cut.n_runs = div_up(pairs, cut.pairs_per_run);
+    cut.panels_per_run = run > 0 ? (uint32_t)run : 1;
+    cut.n_runs = div_up(panels, cut.panels_per_run);
     return cut;
 }
 
@@ -375,50 +373,62 @@ static enum int8_tile_kind tile_kind(enum scale_kind scales) {
     }
 }
 
-/* Bytes of a group in the two regions of codes. */
-static const uint16_t code_bytes[CODE_WIDTHS] = {
-    [CODE_8] = 512, [CODE_4] = 256, [CODE_5] = 256, [CODE_6] = 256};
-static const uint16_t high_bytes[CODE_WIDTHS] = {[CODE_5] = 64, [CODE_6] = 128};
+/* The stack of an item, below 56 KiB. */
+struct scratch {
+    alignas(64) float acc[ROW_BLOCK * PANEL_ROWS];
+    union {
+        struct unpacked_part {
+            alignas(64) uint8_t codes[PART_INPUTS * PANEL_ROWS];
+            alignas(64) float scales[PART_INPUTS / 16 * PANEL_ROWS];
+            alignas(64) float mins[PART_INPUTS / GROUP * PANEL_ROWS];
+        } part;
+        struct widened_chunk {
+            alignas(64) uint8_t codes[FLOAT_CHUNK * PANEL_ROWS];
+            alignas(64) float scales[FLOAT_CHUNK / 16 * PANEL_ROWS];
+            alignas(64) float mins[FLOAT_CHUNK / GROUP * PANEL_ROWS];
+            alignas(64) float weights[FLOAT_CHUNK * PANEL_ROWS];
+        } chunk;
+    };
+};
 
 /*
- * acc[rows][PAIR_ROWS] = int8 product of a pair, but for the scales of channels.
+ * acc[n_rows][PANEL_ROWS] += int8 product of a panel, but for the scales of channels. x: the
+ * rows in their int8 form.
  */
-static void int8_pair(const struct matrix *matrix, const uint8_t *pair, const uint8_t *x,
-                      uint32_t n_rows, float *acc) {
-    alignas(64) uint8_t codes[PAIR][INT8_CHUNK * PANEL_ROWS];
-    alignas(64) float scales[PAIR][INT8_CHUNK / 16 * PANEL_ROWS];
-    alignas(64) float mins[PAIR][INT8_CHUNK / GROUP * PANEL_ROWS];
+static void int8_panel(const struct matrix *matrix, const uint8_t *panel, const uint8_t *x,
+                       uint32_t n_rows, struct unpacked_part *unpacked, float *acc) {
     const struct matmul_ops *ops = matrix->ops;
     const struct panel_format *format = matrix->panel;
-    const struct panel_layout layout = panel_layout(format, matrix->n_in);
+    const uint32_t n_in = panel_n_in(format, matrix->n_in);
     const uint32_t group = group_of(matrix->arithmetic);
-    const struct int8_row_layout row = int8_row_layout(layout.n_in, group);
+    const struct int8_row_layout row = int8_row_layout(n_in, group);
     const enum int8_tile_kind kind = tile_kind(format->scales);
     const uint32_t n_tiles = div_up(n_rows, ops->int8_rows[kind]);
 
-    for (uint32_t in = 0; in < layout.n_in; in += INT8_CHUNK) {
-        const uint32_t n = layout.n_in - in < INT8_CHUNK ? layout.n_in - in : INT8_CHUNK;
-        const uint32_t first = in / GROUP;
-        struct int8_chunk chunk = {.n_groups = n / group};
+    for (uint32_t in = 0; in < n_in; in += PART_INPUTS) {
+        const uint32_t n = n_in - in < PART_INPUTS ? n_in - in : PART_INPUTS;
+        const struct panel_place place = panel_place(format, matrix->n_in, in);
+        struct int8_chunk chunk = {.codes = panel + place.codes, .n_groups = n / group};
 
-        for (uint32_t p = 0; p < PAIR; p++) {
-            const uint8_t *panel = pair + p * layout.n_bytes;
-            const uint8_t *stored = panel + (size_t)first * code_bytes[format->width];
-
-            chunk.codes[p] = stored;
-            if (format->width != CODE_8) {
-                chunk.codes[p] = codes[p];
-                ops->unpack_codes[format->width](
-                    stored, panel + layout.highs + (size_t)first * high_bytes[format->width],
-                    format->bias, n / GROUP, codes[p]);
-            }
-            if (kind != TILE_CHANNEL) {
-                chunk.scales[p] = scales[p];
-                chunk.mins[p] = mins[p];
-                ops->unpack_scales[format->scales](panel + layout.scales, first, n / GROUP,
-                                                   scales[p], mins[p]);
-            }
+        if (kind != TILE_CHANNEL) {
+            ops->unpack_scales[format->scales](panel + place.scales, 0, n / GROUP, unpacked->scales,
+                                               unpacked->mins);
+            chunk.scales = unpacked->scales;
+            chunk.mins = unpacked->mins;
         }
+        if (format->width != CODE_8) {
+            ops->unpack_codes[format->width](panel + place.codes, panel + place.highs, format->bias,
+                                             n / GROUP, unpacked->codes);
+            chunk.codes = unpacked->codes;
+        }
+        /*
+         * While rows pass, the next part is fetched: by each tile a share, by each group too.
+         * One tile alone reads stored bytes as fast as memory gives them: there, near is better.
+         */
+        chunk.soon = panel + place.part + place.part_bytes;
+        if (n_tiles == 1 && format->width == CODE_8)
+            chunk.soon = chunk.codes + AHEAD_BYTES;
+        chunk.soon_bytes = (uint32_t)(place.part_bytes / n_tiles / chunk.n_groups + 63) / 64 * 64;
         for (uint32_t t = 0; t < n_tiles; t++) {
             const struct part part = part_of(n_rows, n_tiles, t);
             const uint8_t *base = x + part.first * row.stride;
@@ -430,31 +440,30 @@ static void int8_pair(const struct matrix *matrix, const uint8_t *pair, const ui
                 .scaled_sum = (const float *)(const void *)(base + row.scaled_sum) + in / group,
                 .stride = row.stride,
             };
-            ops->tile_int8[kind](&chunk, &rows, part.n, acc + part.first * PAIR_ROWS);
+            ops->tile_int8[kind](&chunk, &rows, part.n, acc + part.first * PANEL_ROWS);
+            chunk.soon += (size_t)chunk.n_groups * chunk.soon_bytes;
         }
     }
 }
 
 /* Inputs [in, in + n) of a panel of integers as f32 [n][PANEL_ROWS], exactly dequantised. */
-static void widen_panel(const struct matrix *matrix, const uint8_t *panel, uint32_t in, uint32_t n,
-                        float *out) {
-    alignas(64) uint8_t codes[FLOAT_CHUNK * PANEL_ROWS];
-    alignas(64) float scales[FLOAT_CHUNK / 16 * PANEL_ROWS];
-    alignas(64) float mins[FLOAT_CHUNK / GROUP * PANEL_ROWS];
+static void widen(const struct matrix *matrix, const uint8_t *panel, uint32_t in, uint32_t n,
+                  struct widened_chunk *wide) {
     const struct matmul_ops *ops = matrix->ops;
     const struct panel_format *format = matrix->panel;
-    const struct panel_layout layout = panel_layout(format, matrix->n_in);
+    const struct panel_place place = panel_place(format, matrix->n_in, in);
     const enum int8_tile_kind kind = tile_kind(format->scales);
-    const uint32_t first = in / GROUP;
-    const uint8_t *stored = panel + (size_t)first * code_bytes[format->width];
+    const uint8_t *codes = panel + place.codes;
 
-    if (format->width != CODE_8)
-        ops->unpack_codes[format->width](
-            stored, panel + layout.highs + (size_t)first * high_bytes[format->width], format->bias,
-            n / GROUP, codes);
-    ops->unpack_scales[format->scales](panel + layout.scales, first, n / GROUP, scales, mins);
-    ops->widen(format->width == CODE_8 ? stored : codes, scales, kind == TILE_MINIMUM ? mins : NULL,
-               kind == TILE_HALF_GROUPS ? 16 : GROUP, n, out);
+    ops->unpack_scales[format->scales](panel + place.scales, place.first_group, n / GROUP,
+                                       wide->scales, wide->mins);
+    if (format->width != CODE_8) {
+        ops->unpack_codes[format->width](codes, panel + place.highs, format->bias, n / GROUP,
+                                         wide->codes);
+        codes = wide->codes;
+    }
+    ops->widen(codes, wide->scales, kind == TILE_MINIMUM ? wide->mins : NULL,
+               kind == TILE_HALF_GROUPS ? 16 : GROUP, n, wide->weights);
 }
 
 static float_tile_fn float_tile(const struct matrix *matrix) {
@@ -467,58 +476,55 @@ static float_tile_fn float_tile(const struct matrix *matrix) {
     return matrix->arithmetic == MATMUL_BF16_DOT ? ops->tile_bf16_dot : ops->tile_bf16;
 }
 
-/* acc[rows][PAIR_ROWS] = float product of a pair, by partial sums of FLOAT_CHUNK inputs. */
-static void float_pair(const struct matrix *matrix, const uint8_t *pair, const uint8_t *x,
-                       uint32_t n_rows, float *acc) {
-    alignas(64) float wide[PAIR][FLOAT_CHUNK * PANEL_ROWS];
-    const struct panel_layout layout = panel_layout(matrix->panel, matrix->n_in);
-    const bool stored_as_float = matrix->panel->scales == SCALE_NONE;
-    const size_t bytes_per_in = PANEL_ROWS * (matrix->panel->type == WEIGHT_F32 ? 4 : 2);
+/* acc[n_rows][PANEL_ROWS] += float product of a panel, by partial sums of FLOAT_CHUNK inputs. */
+static void float_panel(const struct matrix *matrix, const uint8_t *panel, const uint8_t *x,
+                        uint32_t n_rows, struct widened_chunk *wide, float *acc) {
+    const uint32_t n_in = panel_n_in(matrix->panel, matrix->n_in);
+    const bool is_stored_as_float = matrix->panel->scales == SCALE_NONE;
     const size_t x_bytes = matrix->arithmetic == MATMUL_BF16_DOT ? 2 : 4;
     const size_t stride = prepared_stride(matrix);
     const float_tile_fn tile = float_tile(matrix);
     const uint32_t n_tiles = div_up(n_rows, matrix->ops->float_rows);
 
-    for (uint32_t in = 0; in < layout.n_in; in += FLOAT_CHUNK) {
-        const uint32_t n = layout.n_in - in < FLOAT_CHUNK ? layout.n_in - in : FLOAT_CHUNK;
-        const void *w[PAIR];
+    for (uint32_t in = 0; in < n_in; in += FLOAT_CHUNK) {
+        const uint32_t n = n_in - in < FLOAT_CHUNK ? n_in - in : FLOAT_CHUNK;
+        const void *w = wide->weights;
+        size_t ahead = 0;
 
-        for (uint32_t p = 0; p < PAIR; p++) {
-            const uint8_t *panel = pair + p * layout.n_bytes;
-            w[p] = stored_as_float ? (const void *)(panel + in * bytes_per_in) : wide[p];
-            if (!stored_as_float)
-                widen_panel(matrix, panel, in, n, wide[p]);
+        if (is_stored_as_float) {
+            w = panel + panel_place(matrix->panel, matrix->n_in, in).codes;
+            ahead = AHEAD_BYTES;
+        } else {
+            widen(matrix, panel, in, n, wide);
         }
         for (uint32_t t = 0; t < n_tiles; t++) {
             const struct part part = part_of(n_rows, n_tiles, t);
-            tile(w, n, x + part.first * stride + in * x_bytes, stride, part.n,
-                 acc + part.first * PAIR_ROWS);
+            tile(w, ahead, n, x + part.first * stride + in * x_bytes, stride, part.n,
+                 acc + part.first * PANEL_ROWS);
+            ahead = 0; /* later tiles find the weights in L1 */
         }
     }
 }
 
-/* y from the sums of a pair: channel scale, bias, residual, each rounded once, in this order. */
-static void finish_pair(const struct matmul_job *job, const uint8_t *pair, uint32_t first_out,
-                        struct part rows, const float *acc) {
+/* y from the sums of a panel: channel scale, bias, residual, each rounded once, in this order. */
+static void finish_panel(const struct matmul_job *job, const uint8_t *panel, uint32_t first_out,
+                         struct part rows, const float *acc) {
     const struct matrix *matrix = job->matrix;
-    const struct panel_layout layout = panel_layout(matrix->panel, matrix->n_in);
     const uint32_t left = matrix->n_out - first_out;
-    const uint32_t n_out = left < PAIR_ROWS ? left : PAIR_ROWS;
-    float scale[PAIR_ROWS];
-    float bias[PAIR_ROWS];
+    const uint32_t n_out = left < PANEL_ROWS ? left : PANEL_ROWS;
+    float scale[PANEL_ROWS];
+    float bias[PANEL_ROWS];
 
-    for (uint32_t o = 0; o < PAIR_ROWS; o++)
+    for (uint32_t o = 0; o < PANEL_ROWS; o++)
         scale[o] = 1.0f;
-    if (matrix->arithmetic == MATMUL_INT8_CHANNEL)
-        for (uint32_t p = 0; p < PAIR; p++)
-            memcpy(scale + p * PANEL_ROWS, pair + p * layout.n_bytes + layout.scales,
-                   PANEL_ROWS * sizeof(float));
+    if (matrix->panel->scales == SCALE_CHANNEL)
+        memcpy(scale, panel + panel_place(matrix->panel, matrix->n_in, 0).scales, sizeof scale);
     for (uint32_t o = 0; o < n_out; o++)
         bias[o] = job->bias ? job->bias[first_out + o] : -0.0f; /* x + -0 is x */
 
     for (uint32_t r = 0; r < rows.n; r++) {
         float *y = job->y + (rows.first + r) * job->y_stride + first_out;
-        const float *sum = acc + (size_t)r * PAIR_ROWS;
+        const float *sum = acc + (size_t)r * PANEL_ROWS;
 
         if (job->add)
             for (uint32_t o = 0; o < n_out; o++)
@@ -530,26 +536,26 @@ static void finish_pair(const struct matmul_job *job, const uint8_t *pair, uint3
 }
 
 void matmul_item(const struct matmul_job *job, uint32_t item, uint32_t worker) {
-    alignas(64) float acc[ROW_BLOCK * PAIR_ROWS];
+    struct scratch scratch;
     const struct matrix *matrix = job->matrix;
     const struct cut cut = cut_job(job);
     const struct part rows = part_of(job->n_rows, cut.n_blocks, item / cut.n_runs);
     const uint8_t *x = (const uint8_t *)job->prepared + rows.first * prepared_stride(matrix);
-    const size_t pair_bytes = PAIR * panel_layout(matrix->panel, matrix->n_in).n_bytes;
-    const uint32_t pairs = n_pairs(matrix);
-    const uint32_t first = item % cut.n_runs * cut.pairs_per_run;
-    const uint32_t end = pairs - first < cut.pairs_per_run ? pairs : first + cut.pairs_per_run;
+    const size_t one = panel_bytes(matrix->panel, matrix->n_in);
+    const uint32_t all = n_panels(matrix);
+    const uint32_t first = item % cut.n_runs * cut.panels_per_run;
+    const uint32_t end = all - first < cut.panels_per_run ? all : first + cut.panels_per_run;
 
     (void)worker; /* the scratch is on the stack */
     for (uint32_t i = first; i < end; i++) {
-        const uint8_t *pair = (const uint8_t *)matrix->data + i * pair_bytes;
+        const uint8_t *panel = (const uint8_t *)matrix->data + i * one;
 
-        memset(acc, 0, (size_t)rows.n * PAIR_ROWS * sizeof *acc);
+        memset(scratch.acc, 0, (size_t)rows.n * PANEL_ROWS * sizeof(float));
         if (is_int8(matrix->arithmetic))
-            int8_pair(matrix, pair, x, rows.n, acc);
+            int8_panel(matrix, panel, x, rows.n, &scratch.part, scratch.acc);
         else
-            float_pair(matrix, pair, x, rows.n, acc);
-        finish_pair(job, pair, i * PAIR_ROWS, rows, acc);
+            float_panel(matrix, panel, x, rows.n, &scratch.chunk, scratch.acc);
+        finish_panel(job, panel, i * PANEL_ROWS, rows, scratch.acc);
     }
 }
 

@@ -13,6 +13,7 @@
 #ifndef KVASIR_ENGINE_OPS_H
 #define KVASIR_ENGINE_OPS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "kvasir/error.h"
@@ -62,6 +63,12 @@ struct attention_tile {
     float *max;     /* [n_rows], -inf before the first tile */
     float *sum;     /* [n_rows], 0 before the first tile */
     float *out;     /* [n_rows, value_width], 0 before the first tile */
+
+    /* Optimisation only: the memory of the next tile, to be asked for meanwhile: n_ahead pieces
+       of head_dim * ahead_step bytes. 0: none. */
+    uint32_t n_ahead;
+    size_t ahead_step; /* <= 64 */
+    const void *ahead[ATTENTION_TILE / KV_GROUP];
 };
 
 struct ops {

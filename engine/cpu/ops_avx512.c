@@ -100,6 +100,18 @@ static void gate_gelu_tanh(float *y, const float *gate, const float *up, uint32_
     gate_rows(y, gate, up, n, gelu_tanh_v);
 }
 
+/*
+ * Dimension i of the first rows asks for its share of the next tile's memory. All at once would
+ * fill the queue of misses and hold up the arithmetic; not at all would leave the bus idle.
+ */
+static inline void ask_ahead(const struct attention_tile *t, uint32_t i) {
+    const size_t at = i * t->ahead_step;
+    if (at % 64 >= t->ahead_step)
+        return; /* another dimension's cache line */
+    for (uint32_t g = 0; g < t->n_ahead; g++)
+        KV_PREFETCH((const char *)t->ahead[g] + at);
+}
+
 /* Scores of rows r..r+n_rows against n_cols * 16 positions from column on, into p. */
 static KV_ALWAYS_INLINE void score_block(const struct attention_tile *t, uint32_t r,
                                          uint32_t column, const uint32_t n_rows,
@@ -120,6 +132,8 @@ static KV_ALWAYS_INLINE void score_block(const struct attention_tile *t, uint32_
             for (uint32_t c = 0; c < n_cols; c++)
                 acc[m][c] = _mm512_fmadd_ps(query, key[c], acc[m][c]);
         }
+        if (r == 0)
+            ask_ahead(t, i);
         q += t->q_stride;
         k += ATTENTION_TILE;
     }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pack - see pack.h. From 16 stored rows to one panel.
+ * pack - see pack.h. From 32 stored rows to one panel.
  *
  * Plain C on 32-bit words: the work is a transposition, and one word moved per cycle and core is
- * already faster than the memory it comes from. Bit shuffles run over 16 rows at a time so that
+ * already faster than the memory it comes from. Bit shuffles run over all rows of a panel so that
  * the compiler can use vectors.
  */
 #include "cpu/pack.h"
@@ -17,7 +17,6 @@
 enum {
     CODES_PER_WORD = 4,
     GROUP_WORDS = 8, /* 32 codes of 8 bits */
-    GROUP_LEN = 32,
     GROUPS_PER_K_BLOCK = 8,
 };
 
@@ -36,49 +35,72 @@ static void store_u16(uint8_t *bytes, uint16_t half) {
     memcpy(bytes, &half, sizeof half);
 }
 
-struct panel_layout panel_layout(const struct panel_format *format, uint32_t n_in) {
-    const uint32_t pad = format->pad_in;
-    const uint32_t padded = n_in / pad * pad + (n_in % pad ? pad : 0);
-    const size_t n = padded;
-    const size_t n_groups = n / GROUP_LEN;
+uint32_t panel_n_in(const struct panel_format *format, uint32_t n_in) {
+    const uint32_t rest = n_in % format->pad_in;
 
-    /* Bits of a code, and of its part in the highs region. */
-    static const uint8_t low_bits[CODE_WIDTHS] = {
-        [CODE_8] = 8, [CODE_4] = 4, [CODE_5] = 4, [CODE_6] = 4};
-    static const uint8_t high_bits[CODE_WIDTHS] = {[CODE_5] = 1, [CODE_6] = 2};
+    return rest == 0 ? n_in : n_in - rest + format->pad_in;
+}
 
-    size_t codes = n * PANEL_ROWS * low_bits[format->width] / 8;
-    const size_t highs = n * PANEL_ROWS * high_bits[format->width] / 8;
-    size_t scales = 0;
+/* Bytes of the regions of n inputs of a panel. */
+static size_t codes_bytes(const struct panel_format *format, size_t n) {
+    if (format->scales == SCALE_NONE)
+        return n * PANEL_ROWS * (format->type == WEIGHT_F32 ? 4 : 2);
+    return n * PANEL_ROWS / (format->width == CODE_8 ? 1 : 2);
+}
+
+static size_t highs_bytes(const struct panel_format *format, size_t n) {
+    if (format->width == CODE_5)
+        return n * PANEL_ROWS / 8;
+    return format->width == CODE_6 ? n * PANEL_ROWS / 4 : 0;
+}
+
+static size_t scales_bytes(const struct panel_format *format, size_t n) {
+    const size_t n_groups = n / GROUP;
+
     switch (format->scales) {
-    case SCALE_NONE:
-        codes = n * PANEL_ROWS * (format->type == WEIGHT_F32 ? 4 : 2);
-        break;
-    case SCALE_CHANNEL:
-        scales = PANEL_ROWS * sizeof(float);
-        break;
     case SCALE_HALF:
-        scales = n_groups * PANEL_ROWS * 2;
-        break;
+        return n_groups * PANEL_ROWS * 2;
     case SCALE_HALF_MIN:
-        scales = n_groups * PANEL_ROWS * 4;
-        break;
+        return n_groups * PANEL_ROWS * 4;
     case SCALE_K:
-        scales = n_groups / GROUPS_PER_K_BLOCK * K_SCALES_BYTES;
-        break;
+        return n_groups / GROUPS_PER_K_BLOCK * K_SCALES_BYTES;
     case SCALE_Q6_K:
-        scales = n_groups / GROUPS_PER_K_BLOCK * Q6_K_SCALES_BYTES;
-        break;
-    case SCALE_KINDS:
-        break;
+        return n_groups / GROUPS_PER_K_BLOCK * Q6_K_SCALES_BYTES;
+    default:
+        return 0;
     }
+}
 
-    const size_t n_bytes = codes + highs + scales;
-    return (struct panel_layout){
-        .n_in = padded,
-        .highs = codes,
-        .scales = codes + highs,
-        .n_bytes = (n_bytes + VECTOR_BYTES - 1) / VECTOR_BYTES * VECTOR_BYTES,
+static size_t region_bytes(const struct panel_format *format, size_t n) {
+    return codes_bytes(format, n) + highs_bytes(format, n) + scales_bytes(format, n);
+}
+
+size_t panel_bytes(const struct panel_format *format, uint32_t n_in) {
+    const size_t channel = format->scales == SCALE_CHANNEL ? PANEL_ROWS * sizeof(float) : 0;
+
+    return region_bytes(format, panel_n_in(format, n_in)) + channel;
+}
+
+struct panel_place panel_place(const struct panel_format *format, uint32_t n_in, uint32_t in) {
+    const uint32_t padded = panel_n_in(format, n_in);
+
+    if (format->scales == SCALE_NONE)
+        return (struct panel_place){.codes = codes_bytes(format, in)};
+
+    const uint32_t part_in = in % PART_INPUTS;
+    const uint32_t part_first = in - part_in;
+    const uint32_t left = padded - part_first;
+    const uint32_t part_len = left < PART_INPUTS ? left : PART_INPUTS;
+    const size_t part = region_bytes(format, part_first);
+    const size_t highs = part + scales_bytes(format, part_len);
+    const size_t codes = highs + highs_bytes(format, part_len);
+    return (struct panel_place){
+        .part = part,
+        .part_bytes = region_bytes(format, part_len),
+        .scales = format->scales == SCALE_CHANNEL ? region_bytes(format, padded) : part,
+        .first_group = part_in / GROUP,
+        .highs = highs + highs_bytes(format, part_in),
+        .codes = codes + codes_bytes(format, part_in),
     };
 }
 
@@ -201,18 +223,18 @@ static void pack_int8_channel(const struct panel_format *format, enum weight_typ
                               const uint8_t *const rows[PANEL_ROWS], uint32_t n_in,
                               uint8_t *panel) {
     const struct weight_type_info *info = weight_type_info(src_type);
-    const struct panel_layout layout = panel_layout(format, n_in);
+    const size_t scales = panel_place(format, n_in, 0).scales;
     const float round_even = 12582912.0f; /* 1.5 * 2^23: an integer added stands in the fraction */
 
     assert(info->block_len == 1);
-    memset(panel, 128, (size_t)layout.n_in * PANEL_ROWS);
+    memset(panel, 128, (size_t)panel_n_in(format, n_in) * PANEL_ROWS);
     for (uint32_t o = 0; o < PANEL_ROWS; o++) {
         const float amax = row_amax(info, rows[o], n_in);
         const bool usable = amax >= 0x1p-119f && amax <= 0x1.fffffep127f;
         const float scale = usable ? amax / 127.0f : 0.0f;
         const float inverse = usable ? 127.0f / amax : 0.0f;
 
-        memcpy(panel + layout.scales + o * sizeof scale, &scale, sizeof scale);
+        memcpy(panel + scales + o * sizeof scale, &scale, sizeof scale);
         if (!usable)
             continue;
         for (uint32_t i = 0; i < n_in; i += STRETCH) {
@@ -277,31 +299,29 @@ static const struct legacy_block legacy_blocks[] = {
 static void pack_legacy(const struct panel_format *format, enum weight_type src_type,
                         const uint8_t *const rows[PANEL_ROWS], uint32_t n_in, uint8_t *panel) {
     const struct legacy_block block = legacy_blocks[src_type];
-    const struct panel_layout layout = panel_layout(format, n_in);
-    const uint32_t n_vectors = format->width == CODE_8 ? GROUP_WORDS : GROUP_WORDS / 2;
+    const uint32_t n_steps = format->width == CODE_8 ? GROUP_WORDS : GROUP_WORDS / 2;
     const uint32_t sign = format->width == CODE_8 ? 0x80808080u : 0; /* signed to +128 */
     const size_t scale_bytes = PANEL_ROWS * (block.m_half ? 4 : 2);
 
-    for (size_t g = 0; g < n_in / GROUP_LEN; g++) {
-        uint8_t *codes = panel + g * n_vectors * VECTOR_BYTES;
-        uint8_t *highs = panel + layout.highs + g * VECTOR_BYTES;
-        uint8_t *scales = panel + layout.scales + g * scale_bytes;
+    for (uint32_t in = 0; in < n_in; in += GROUP) {
+        const struct panel_place place = panel_place(format, n_in, in);
+        uint8_t *codes = panel + place.codes;
+        uint8_t *highs = panel + place.highs;
+        uint8_t *scales = panel + place.scales + place.first_group * scale_bytes;
 
         for (uint32_t o = 0; o < PANEL_ROWS; o++) {
-            const uint8_t *src = rows[o] + g * block.n_bytes;
+            const uint8_t *src = rows[o] + (size_t)(in / GROUP) * block.n_bytes;
 
             memcpy(scales + o * 2, src, 2);
             if (block.m_half)
                 memcpy(scales + PANEL_ROWS * 2 + o * 2, src + block.m_half, 2);
             if (block.qh)
                 store_u32(highs + o * 4, load_u32(src + block.qh));
-            for (uint32_t t = 0; t < n_vectors; t++)
-                store_u32(codes + t * VECTOR_BYTES + o * 4,
-                          load_u32(src + block.qs + t * 4) ^ sign);
+            for (uint32_t t = 0; t < n_steps; t++)
+                store_u32(codes + t * STEP_BYTES + o * 4, load_u32(src + block.qs + t * 4) ^ sign);
         }
-        if (block.qh)
-            for (uint32_t o = 0; o < PANEL_ROWS; o++)
-                store_u32(highs + o * 4, highs_of_qh(load_u32(highs + o * 4)));
+        for (uint32_t o = 0; block.qh && o < PANEL_ROWS; o++)
+            store_u32(highs + o * 4, highs_of_qh(load_u32(highs + o * 4)));
     }
 }
 
@@ -309,7 +329,7 @@ static void pack_legacy(const struct panel_format *format, enum weight_type src_
 
 /*
  * 64 codes of 4 bits as K-quants have them (32 low nibbles, then 32 high ones, of words[8]) into
- * two groups, whose vectors hold code j low and code j + 16 high.
+ * two groups, whose steps hold code j low and code j + 16 high.
  */
 static void store_nibbles(const uint8_t *words, uint32_t row, uint8_t *low_group,
                           uint8_t *high_group) {
@@ -317,9 +337,8 @@ static void store_nibbles(const uint8_t *words, uint32_t row, uint8_t *low_group
         const uint32_t a = load_u32(words + t * 4);
         const uint32_t b = load_u32(words + (t + 4) * 4);
 
-        store_u32(low_group + t * VECTOR_BYTES + row * 4, (a & 0x0f0f0f0fu) | (b & 0x0f0f0f0fu)
-                                                                                  << 4);
-        store_u32(high_group + t * VECTOR_BYTES + row * 4,
+        store_u32(low_group + t * STEP_BYTES + row * 4, (a & 0x0f0f0f0fu) | (b & 0x0f0f0f0fu) << 4);
+        store_u32(high_group + t * STEP_BYTES + row * 4,
                   (a >> 4 & 0x0f0f0f0fu) | (b & 0xf0f0f0f0u));
     }
 }
@@ -330,16 +349,17 @@ static void pack_k(const struct panel_format *format, enum weight_type src_type,
     const bool has_qh = src_type == WEIGHT_Q5_K;
     const size_t block_bytes = has_qh ? sizeof(struct block_q5_k) : sizeof(struct block_q4_k);
     const size_t qs = has_qh ? offsetof(struct block_q5_k, qs) : offsetof(struct block_q4_k, qs);
-    const size_t group_bytes = GROUP_WORDS / 2 * VECTOR_BYTES;
-    const struct panel_layout layout = panel_layout(format, n_in);
+    const size_t group_bytes = GROUP_WORDS / 2 * STEP_BYTES;
 
-    for (size_t s = 0; s < n_in / K_BLOCK; s++) {
-        uint8_t *codes = panel + s * GROUPS_PER_K_BLOCK * group_bytes;
-        uint8_t *highs = panel + layout.highs + s * GROUPS_PER_K_BLOCK * VECTOR_BYTES;
-        uint8_t *scales = panel + layout.scales + s * K_SCALES_BYTES;
+    for (uint32_t in = 0; in < n_in; in += K_BLOCK) {
+        const struct panel_place place = panel_place(format, n_in, in);
+        uint8_t *codes = panel + place.codes;
+        uint8_t *highs = panel + place.highs;
+        uint8_t *scales =
+            panel + place.scales + place.first_group / GROUPS_PER_K_BLOCK * K_SCALES_BYTES;
 
         for (uint32_t o = 0; o < PANEL_ROWS; o++) {
-            const uint8_t *block = rows[o] + s * block_bytes;
+            const uint8_t *block = rows[o] + in / K_BLOCK * block_bytes;
 
             memcpy(scales + o * 2, block, 2);
             memcpy(scales + PANEL_ROWS * 2 + o * 2, block + 2, 2);
@@ -354,7 +374,7 @@ static void pack_k(const struct panel_format *format, enum weight_type src_type,
                 uint32_t bits = 0;
                 for (uint32_t t = 0; t < GROUP_WORDS; t++)
                     bits |= (load_u32(qh + t * 4) >> g & 0x01010101u) << t;
-                store_u32(highs + g * VECTOR_BYTES + o * 4, bits);
+                store_u32(highs + g * STEP_BYTES + o * 4, bits);
             }
         }
     }
@@ -363,24 +383,24 @@ static void pack_k(const struct panel_format *format, enum weight_type src_type,
 /* Two halves of 128: nibbles as in Q4_K; bits 2g, 2g + 1 of qh[l] are for code l of group g. */
 static void pack_q6_k(const struct panel_format *format, enum weight_type src_type,
                       const uint8_t *const rows[PANEL_ROWS], uint32_t n_in, uint8_t *panel) {
-    const size_t group_bytes = GROUP_WORDS / 2 * VECTOR_BYTES;
-    const size_t highs_bytes = 2 * VECTOR_BYTES;
-    const struct panel_layout layout = panel_layout(format, n_in);
+    const size_t group_bytes = GROUP_WORDS / 2 * STEP_BYTES;
+    const size_t group_highs = 2 * STEP_BYTES;
 
-    for (size_t s = 0; s < n_in / K_BLOCK; s++) {
-        uint8_t *scales = panel + layout.scales + s * Q6_K_SCALES_BYTES;
+    for (uint32_t in = 0; in < n_in; in += K_BLOCK) {
+        const struct panel_place place = panel_place(format, n_in, in);
+        uint8_t *scales =
+            panel + place.scales + place.first_group / GROUPS_PER_K_BLOCK * Q6_K_SCALES_BYTES;
 
         for (uint32_t o = 0; o < PANEL_ROWS; o++) {
             struct block_q6_k block;
 
-            memcpy(&block, rows[o] + s * sizeof block, sizeof block);
+            memcpy(&block, rows[o] + in / K_BLOCK * sizeof block, sizeof block);
             store_u16(scales + o * 2, block.d_half);
             for (uint32_t i = 0; i < 16; i++)
                 scales[PANEL_ROWS * 2 + i * PANEL_ROWS + o] = (uint8_t)block.scales[i];
             for (uint32_t half = 0; half < 2; half++) {
-                const size_t first = s * GROUPS_PER_K_BLOCK + half * 4;
-                uint8_t *codes = panel + first * group_bytes;
-                uint8_t *highs = panel + layout.highs + first * highs_bytes + o * 4;
+                uint8_t *codes = panel + place.codes + half * 4 * group_bytes;
+                uint8_t *highs = panel + place.highs + half * 4 * group_highs + o * 4;
 
                 /* Groups 0 and 2 share their first 32 bytes, 1 and 3 the others. */
                 store_nibbles(block.ql + half * 64, o, codes, codes + 2 * group_bytes);
@@ -392,7 +412,7 @@ static void pack_q6_k(const struct panel_format *format, enum weight_type src_ty
                         uint32_t bits = 0;
                         for (uint32_t t = 0; t < 4; t++)
                             bits |= (load_u32(qh + t * 4) >> 2 * g & 0x03030303u) << 2 * t;
-                        store_u32(highs + g * highs_bytes + v * VECTOR_BYTES, bits);
+                        store_u32(highs + g * group_highs + v * STEP_BYTES, bits);
                     }
             }
         }
@@ -400,11 +420,11 @@ static void pack_q6_k(const struct panel_format *format, enum weight_type src_ty
 }
 
 static const struct panel_format quantised_panels[] = {
-    [WEIGHT_Q4_0] = {"Q4_0", WEIGHT_Q4_0, CODE_4, SCALE_HALF, 120, GROUP_LEN, pack_legacy},
-    [WEIGHT_Q4_1] = {"Q4_1", WEIGHT_Q4_1, CODE_4, SCALE_HALF_MIN, 128, GROUP_LEN, pack_legacy},
-    [WEIGHT_Q5_0] = {"Q5_0", WEIGHT_Q5_0, CODE_5, SCALE_HALF, 112, GROUP_LEN, pack_legacy},
-    [WEIGHT_Q5_1] = {"Q5_1", WEIGHT_Q5_1, CODE_5, SCALE_HALF_MIN, 128, GROUP_LEN, pack_legacy},
-    [WEIGHT_Q8_0] = {"Q8_0", WEIGHT_Q8_0, CODE_8, SCALE_HALF, 0, GROUP_LEN, pack_legacy},
+    [WEIGHT_Q4_0] = {"Q4_0", WEIGHT_Q4_0, CODE_4, SCALE_HALF, 120, GROUP, pack_legacy},
+    [WEIGHT_Q4_1] = {"Q4_1", WEIGHT_Q4_1, CODE_4, SCALE_HALF_MIN, 128, GROUP, pack_legacy},
+    [WEIGHT_Q5_0] = {"Q5_0", WEIGHT_Q5_0, CODE_5, SCALE_HALF, 112, GROUP, pack_legacy},
+    [WEIGHT_Q5_1] = {"Q5_1", WEIGHT_Q5_1, CODE_5, SCALE_HALF_MIN, 128, GROUP, pack_legacy},
+    [WEIGHT_Q8_0] = {"Q8_0", WEIGHT_Q8_0, CODE_8, SCALE_HALF, 0, GROUP, pack_legacy},
     [WEIGHT_Q4_K] = {"Q4_K", WEIGHT_Q4_K, CODE_4, SCALE_K, 128, K_BLOCK, pack_k},
     [WEIGHT_Q5_K] = {"Q5_K", WEIGHT_Q5_K, CODE_5, SCALE_K, 128, K_BLOCK, pack_k},
     [WEIGHT_Q6_K] = {"Q6_K", WEIGHT_Q6_K, CODE_6, SCALE_Q6_K, 96, K_BLOCK, pack_q6_k},

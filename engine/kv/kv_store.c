@@ -41,7 +41,8 @@ int kv_store_init(struct kv_store *store, const struct kv_shape *shape, const st
         .convert = ops->kv[shape->format],
         .element_bytes = format_bytes[shape->format],
     };
-    store->head_bytes = (size_t)2 * shape->block_size * shape->head_dim * store->element_bytes;
+    store->group_bytes = (size_t)2 * KV_GROUP * shape->head_dim * store->element_bytes;
+    store->head_bytes = shape->block_size / KV_GROUP * store->group_bytes;
 
     if (!size_mul(store->head_bytes, shape->n_kv_heads, &store->layer_bytes) ||
         !size_mul(store->layer_bytes, shape->n_blocks, &store->layer_bytes) ||
@@ -62,38 +63,31 @@ void kv_store_fini(struct kv_store *store) {
     *store = (struct kv_store){0};
 }
 
-static unsigned char *head_piece(const struct kv_store *store, uint32_t layer, uint32_t block,
-                                 uint32_t head) {
+/* The group of one head that position lies in: keys, then values from half of it on. */
+static unsigned char *group_of(const struct kv_store *store, uint32_t layer, uint32_t head,
+                               const uint32_t *block_table, uint32_t position) {
+    const uint32_t block = block_table[position / store->shape.block_size];
+    const uint32_t row = position % store->shape.block_size;
+
     return store->data + layer * store->layer_bytes +
-           ((size_t)block * store->shape.n_kv_heads + head) * store->head_bytes;
-}
-
-/* The group of keys that row (a position within its block) lies in. */
-static unsigned char *key_group(const struct kv_store *store, unsigned char *piece, uint32_t row) {
-    const size_t group_bytes = (size_t)KV_GROUP * store->shape.head_dim * store->element_bytes;
-    return piece + row / KV_GROUP * group_bytes;
-}
-
-static unsigned char *value_row(const struct kv_store *store, unsigned char *piece, uint32_t row) {
-    const size_t row_bytes = store->shape.head_dim * store->element_bytes;
-    return piece + store->head_bytes / 2 + row * row_bytes;
+           ((size_t)block * store->shape.n_kv_heads + head) * store->head_bytes +
+           row / KV_GROUP * store->group_bytes;
 }
 
 void kv_store_write(const struct kv_store *store, uint32_t layer, uint32_t head,
                     const uint32_t *block_table, uint32_t position, const float *k,
                     const float *v) {
     const uint32_t head_dim = store->shape.head_dim;
-    const uint32_t row = position % store->shape.block_size;
-    const uint32_t block = block_table[position / store->shape.block_size];
-    unsigned char *piece = head_piece(store, layer, block, head);
+    const size_t size = store->element_bytes;
+    const size_t lane = position % KV_GROUP;
+    unsigned char *group = group_of(store, layer, head, block_table, position);
 
-    store->convert.narrow(value_row(store, piece, row), v, head_dim);
+    store->convert.narrow(group + store->group_bytes / 2 + lane * head_dim * size, v, head_dim);
 
     float narrowed[KV_MAX_HEAD_DIM]; /* holds any format; float for its alignment */
     store->convert.narrow(narrowed, k, head_dim);
-    const size_t size = store->element_bytes;
     const unsigned char *from = (const unsigned char *)narrowed;
-    unsigned char *to = key_group(store, piece, row) + row % KV_GROUP * size;
+    unsigned char *to = group + lane * size;
     for (uint32_t i = 0; i < head_dim; i++)
         memcpy(to + i * KV_GROUP * size, from + i * size, size);
 }
@@ -114,14 +108,20 @@ static void read_values(const struct kv_store *store, const unsigned char *from,
 void kv_store_read(const struct kv_store *store, uint32_t layer, uint32_t head,
                    const uint32_t *block_table, uint32_t first, uint32_t n, float *k, float *v,
                    uint32_t v_stride) {
-    const uint32_t block_size = store->shape.block_size;
-
     for (uint32_t at = 0; at < n; at += KV_GROUP) {
-        const uint32_t row = (first + at) % block_size;
-        const uint32_t block = block_table[(first + at) / block_size];
-        unsigned char *piece = head_piece(store, layer, block, head);
+        const unsigned char *group = group_of(store, layer, head, block_table, first + at);
 
-        store->convert.widen_keys(k + at, key_group(store, piece, row), store->shape.head_dim);
-        read_values(store, value_row(store, piece, row), v + (size_t)at * v_stride, v_stride);
+        store->convert.widen_keys(k + at, group, store->shape.head_dim);
+        read_values(store, group + store->group_bytes / 2, v + (size_t)at * v_stride, v_stride);
     }
+}
+
+uint32_t kv_store_locate(const struct kv_store *store, uint32_t layer, uint32_t head,
+                         const uint32_t *block_table, uint32_t first, uint32_t n,
+                         const void *ret_groups[ATTENTION_TILE / KV_GROUP]) {
+    uint32_t n_groups = 0;
+
+    for (uint32_t at = 0; at < n; at += KV_GROUP)
+        ret_groups[n_groups++] = group_of(store, layer, head, block_table, first + at);
+    return n_groups;
 }

@@ -3,16 +3,17 @@
  * kv_store - the physical keys and values, paged; the only file with KV index arithmetic.
  *
  * A block holds block_size positions of one sequence, in every layer. Within it each kv head has
- * one piece, so that attention, which works head by head, reads one contiguous run per block:
+ * one piece, and within that each group of 8 positions its keys and then its values:
  *
- *   [layer][block][kv head]  keys    [block_size / 8][head_dim][8 positions]
- *                            values  [block_size][head_dim]
+ *   [layer][block][kv head][block_size / 8]  keys    [head_dim][8 positions]
+ *                                            values  [8 positions][head_dim]
  *
- * Keys lie in groups of 8 positions with the dimension outside: q k is summed over dimensions,
- * and so a vector of positions is loaded as it is, in decode and prefill alike; no horizontal
- * sum, no transposing at read. A token pays for it once, with a scattered store. Values lie as
- * rows, because p v is summed over positions. Groups of 8 (not 16) make every block size that is
- * a multiple of 8 look the same to the readers. No other file knows any of this.
+ * Attention works head by head, so that it reads a piece from end to end. Keys have the
+ * dimension outside, because q k is summed over dimensions: a vector of positions is loaded as it
+ * is, in decode and prefill alike; no horizontal sum, no transposing at read. A token pays for it
+ * once, with a scattered store. Values lie as rows, because p v is summed over positions. Groups
+ * of 8 (not 16) make every block size that is a multiple of 8 look the same to the readers. No
+ * other file knows any of this.
  *
  * Lengths and tables come checked (engine_step). Engine thread creates and destroys; workers
  * write different positions and read what was written before their pool_for.
@@ -42,7 +43,8 @@ struct kv_store {
     /* private */
     struct kv_convert convert;
     size_t element_bytes;
-    size_t head_bytes; /* keys and values of one head in one block */
+    size_t group_bytes; /* keys and values of one head in one group */
+    size_t head_bytes;  /* of one head in one block */
     size_t layer_bytes;
     size_t n_bytes;
     unsigned char *data; /* mem_map'ed; pages are taken when first written */
@@ -68,5 +70,13 @@ void kv_store_write(const struct kv_store *store, uint32_t layer, uint32_t head,
 void kv_store_read(const struct kv_store *store, uint32_t layer, uint32_t head,
                    const uint32_t *block_table, uint32_t first, uint32_t n, float *k, float *v,
                    uint32_t v_stride);
+
+/*
+ * The groups of the same tile as memory, to be prefetched: returns their number and where each
+ * of them is, store->group_bytes long.
+ */
+uint32_t kv_store_locate(const struct kv_store *store, uint32_t layer, uint32_t head,
+                         const uint32_t *block_table, uint32_t first, uint32_t n,
+                         const void *ret_groups[ATTENTION_TILE / KV_GROUP]);
 
 #endif

@@ -226,6 +226,19 @@ static void load_queries(const struct workspace *w) {
         }
 }
 
+/* Names the memory of the tile of positions from base on, if the sequence has one. */
+static void look_ahead(const struct workspace *w, uint32_t base, struct attention_tile *rows) {
+    const struct attend_tile *tile = w->tile;
+    const struct kv_store *kv = &w->plan->forward->kv;
+    const uint32_t end = tile->position + tile->n_tokens;
+    if (base >= end)
+        return;
+
+    rows->ahead_step = kv->group_bytes / rows->head_dim;
+    rows->n_ahead = kv_store_locate(kv, w->plan->call->layer, w->head, tile->seq->block_table, base,
+                                    min_u32(end - base, ATTENTION_TILE), rows->ahead);
+}
+
 /*
  * Rows of tokens first_token .. + n_tokens - 1 against positions [from, end) of the tile of
  * positions that begins at base and lies in k and v.
@@ -236,7 +249,7 @@ static void attend_rows(const struct workspace *w, uint32_t first_token, uint32_
     const uint32_t group = group_of(forward->hparams);
     const size_t row = (size_t)first_token * group;
 
-    forward->ops.attention_tile(&(struct attention_tile){
+    struct attention_tile rows = {
         .n_rows = n_tokens * group,
         .first = from - base,
         .end = end - base,
@@ -250,7 +263,9 @@ static void attend_rows(const struct workspace *w, uint32_t first_token, uint32_
         .max = w->part.max + row,
         .sum = w->part.sum + row,
         .out = w->part.out + row * w->part.width,
-    });
+    };
+    look_ahead(w, base + ATTENTION_TILE, &rows);
+    forward->ops.attention_tile(&rows);
 }
 
 /*

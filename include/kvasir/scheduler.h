@@ -148,7 +148,8 @@ int scheduler_start(const struct scheduler_options *options, struct scheduler **
 /* Cancels what is left, ends the thread, frees everything. NULL is fine. */
 void scheduler_stop(struct scheduler *scheduler);
 
-/* An empty request whose arena is limited to max_bytes, with room for n_prompt ids copied in. */
+/* A request whose arena is limited to max_bytes (0: no limit), with the prompt copied in and all
+ * else zero: fill at least sampling (sampling_defaults) and max_tokens. NULL without memory. */
 struct scheduler_request *scheduler_request_create(const token_id *prompt, uint32_t n_prompt,
                                                    size_t max_bytes);
 void scheduler_request_free(struct scheduler_request *request);

@@ -62,8 +62,10 @@ static token_id next_token(const struct fake_engine_options *options, uint64_t s
     const uint64_t h = mix(state);
     if (options->nan_every > 0 && mix(h ^ 1) % options->nan_every == 0)
         return TOKEN_NONE;
+    if (options->nan_at > 0 && n_history - n_prompt + 1 == options->nan_at)
+        return TOKEN_NONE;
     if (options->script) {
-        const uint32_t i = n_history - n_prompt;
+        const uint32_t i = n_history - n_prompt; /* wraps in the prompt: nobody asks there */
         return i < options->n_script ? options->script[i] : options->eos;
     }
     if (options->eos_every == 0)

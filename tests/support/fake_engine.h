@@ -35,6 +35,7 @@ struct fake_engine_options {
 
     /* Trouble. */
     uint32_t nan_every;       /* one of so many histories gives a row that is not finite; 0: none */
+    uint32_t nan_at;          /* the row of this output token, from 1 on, is not finite; 0: none */
     uint64_t fail_step_every; /* every so many steps fails with -EIO, nothing computed; 0: none */
     uint64_t step_us;         /* sleeps so long in each step */
     uint64_t token_us;        /* and so long for each token of it */
