@@ -31,14 +31,15 @@ bool buf_failed(const struct buf *buf) {
 
 char *buf_reserve(struct buf *buf, size_t len) {
     size_t need;
-    if (buf->failed || !size_add(buf->len, len, &need) || (buf->max_len && need > buf->max_len)) {
+    if (buf->failed || !size_add(buf->len, len, &need) || need == SIZE_MAX ||
+        (buf->max_len && need > buf->max_len)) {
         buf->failed = true;
         return NULL;
     }
     if (need >= buf->cap) {
         size_t cap = buf->cap ? buf->cap : FIRST_CAP;
         while (cap <= need)
-            cap = cap > need / 2 ? need + 1 : cap * 2;
+            cap = cap > SIZE_MAX / 2 ? SIZE_MAX : cap * 2;
 
         char *data = mem_realloc(buf->data, cap);
         if (!data) {
