@@ -50,7 +50,9 @@ void version_print(void);
 
 int cmd_eval(int argc, char **argv);
 int cmd_help(int argc, char **argv);
+int cmd_render(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_show(int argc, char **argv);
+int cmd_tokenize(int argc, char **argv);
 
 #endif

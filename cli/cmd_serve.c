@@ -168,10 +168,6 @@ static int run_server(struct server *server, const struct serve_options *options
     return r;
 }
 
-static uint32_t seconds(uint64_t us) {
-    return (uint32_t)((us + 999999) / 1000000);
-}
-
 static struct server_options server_options_of(const struct serve_options *options) {
     struct server_options server = server_options_defaults();
     server.host = options->host;
@@ -186,11 +182,12 @@ static struct server_options server_options_of(const struct serve_options *optio
     server.access_log = options->access_log;
     server.max_connections = options->max_connections;
     server.max_body_bytes = (size_t)options->max_body;
-    server.keep_alive_timeout_s = seconds(options->keep_alive_timeout_us);
-    server.header_timeout_s = seconds(options->header_timeout_us);
-    server.body_timeout_s = seconds(options->body_timeout_us);
-    server.write_timeout_s = seconds(options->write_timeout_us);
-    server.drain_timeout_s = seconds(options->drain_timeout_us);
+    server.keep_alive_timeout_us = options->keep_alive_timeout_us;
+    server.header_timeout_us = options->header_timeout_us;
+    server.body_timeout_us = options->body_timeout_us;
+    server.write_timeout_us = options->write_timeout_us;
+    server.drain_timeout_us = options->drain_timeout_us;
+    server.seed = options->seed;
     server.handle_signals = true;
     return server;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* show - what a model is, from its files alone. */
-#include <stdio.h>
+/* cmd_show - `kvasir show`: what a model is, from its files alone. */
+#include <string.h>
 
 #include "kvasir/hub.h"
 #include "kvasir/model.h"
@@ -10,26 +10,27 @@
 #include "command_options.h"
 #include "show.h"
 
-static int show(const struct show_options *options, struct error *reterr) {
-    struct hub_model found;
+static int show(const char *name, bool json, struct error *reterr) {
+    struct hub_model resolved;
     struct model *model;
-    int r = hub_resolve(options->model, &found, reterr);
-    if (r < 0)
-        return r;
-    r = model_open(found.path, &model, reterr);
+    int r = hub_resolve(name, &resolved, reterr);
+    if (r == 0)
+        r = model_open(resolved.path, &model, reterr);
     if (r < 0)
         return r;
 
-    /* A model may be shown although its tokenizer cannot be served: show says so. */
+    /* A model without a readable tokenizer is still worth showing. */
     struct tokenizer *tokenizer = NULL;
-    r = model_open_tokenizer(model, &tokenizer, NULL);
+    struct error reason = {.message = ""};
+    const bool is_open = model_open_tokenizer(model, &tokenizer, &reason) == 0;
     const struct show_model shown = {
         .info = model_info(model),
-        .tokenizer_kind = r < 0 ? NULL : tokenizer_kind(tokenizer),
+        .tokenizer_kind = is_open ? tokenizer_kind(tokenizer) : NULL,
+        .tokenizer_reason = reason.message,
     };
-    r = show_print(&shown, options->json, stdout);
+    r = show_print(&shown, json, stdout);
     if (r < 0)
-        (void)error_set(reterr, r, "the result cannot be written");
+        (void)error_set(reterr, r, "cannot be printed: %s", strerror(-r));
     tokenizer_close(tokenizer);
     model_close(model);
     return r;
@@ -43,7 +44,8 @@ int cmd_show(int argc, char **argv) {
         return status;
 
     struct error error = {.message = ""};
-    status = show(&values, &error) < 0 ? cli_fail("show", &error) : CLI_DONE;
+    const int r = show(values.model, values.json, &error);
+    status = r < 0 ? cli_fail("show", &error) : CLI_DONE;
     options_fini(&options);
     return status;
 }

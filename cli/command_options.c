@@ -176,19 +176,14 @@ const struct option_table tokenize_option_table = {
 
 #define FIELD(name) offsetof(struct render_options, name)
 static const struct option render_rows[] = {
-    {.name = "model",
+    {.name = "template",
      .group = "options",
      .type = OPTION_STRING,
-     .flags = OPTION_POSITIONAL,
-     .metavar = "MODEL",
-     .offset = FIELD(model),
-     .help = MODEL_HELP " The request is a chat request, normalised as in serving."},
-    {.name = "template",
-     .type = OPTION_STRING,
+     .flags = OPTION_REQUIRED,
      .metavar = "FILE",
      .offset = FIELD(template_path),
-     .help = "Render this Jinja template instead of a model's; the members of the request are its "
-             "variables, as they are."},
+     .help = "Render this Jinja template; the members of the request are its variables, as they "
+             "are, and an absent one is undefined."},
     {.name = "request",
      .type = OPTION_STRING,
      .flags = OPTION_REQUIRED,
@@ -206,11 +201,11 @@ static const struct option render_rows[] = {
 
 const struct option_table render_option_table = {
     .command = "render",
-    .synopsis = "(MODEL | --template FILE) --request FILE.json [--now ISO-8601]",
-    .about = "Prints the exact prompt that a chat request becomes. An error of the template goes "
-             "to\nstandard error, with exit status 1.",
-    .examples = "  kvasir render MODEL --request chat.json\n"
-                "  kvasir render --template chat_template.jinja --request variables.json\n",
+    .synopsis = "--template FILE --request FILE.json [--now ISO-8601]",
+    .about =
+        "Prints the exact prompt that a chat template makes. An error of the template goes to\n"
+        "standard error, with exit status 1.",
+    .examples = "  kvasir render --template chat_template.jinja --request variables.json\n",
     ROWS(render_rows),
     .values_size = sizeof(struct render_options),
 };

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "json_read.h"
+
 enum { MAX_DEPTH = 100 };
 
 static struct chat_value *convert(const json_t *json, struct arena *arena, int depth);
@@ -81,17 +83,13 @@ int json_value_convert(const json_t *json, struct arena *arena, struct chat_valu
 
 int json_value_parse(const char *text, size_t len, struct arena *arena,
                      struct chat_value **ret_vars, struct error *reterr) {
-    json_error_t error;
-    json_t *json = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
-    if (!json)
-        return error_set(reterr, -EINVAL, "not JSON at line %d, column %d: %s", error.line,
-                         error.column, error.text);
+    json_t *json;
+    json_read_init();
+    int r = json_read(text, len, &json, reterr);
+    if (r < 0)
+        return r;
 
-    int r = -EINVAL;
-    if (json_is_object(json))
-        r = json_value_convert(json, arena, ret_vars, reterr);
-    else
-        (void)error_set(reterr, -EINVAL, "expected a JSON object, whose members are the variables");
+    r = json_value_convert(json, arena, ret_vars, reterr);
     json_decref(json);
     return r;
 }

@@ -18,7 +18,7 @@
 int json_value_convert(const json_t *json, struct arena *arena, struct chat_value **ret_value,
                        struct error *reterr) KV_MUST_CHECK;
 
-/* Parses text, which must be one JSON object, and converts it. -EINVAL says where it is wrong. */
+/* Parses text with json_read, which wants one JSON object, and converts it. */
 int json_value_parse(const char *text, size_t len, struct arena *arena,
                      struct chat_value **ret_vars, struct error *reterr) KV_MUST_CHECK;
 

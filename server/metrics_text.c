@@ -77,7 +77,7 @@ static void write_histogram(struct scrape *s, const char *name, const char *help
 
 /* The scheduler counts these itself: it alone sees every step. */
 static void write_iterations(struct scrape *s, const struct scheduler_stats *stats) {
-    static const double bounds[SCHEDULER_STEP_BOUNDS] = {1,   8,    16,   32,   64,   128, 256,
+    static const double bounds[SCHEDULER_STEP_BOUNDS] = {1,   8,    16,   32,   64,   128,  256,
                                                          512, 1024, 2048, 4096, 8192, 16384};
     struct histogram h = {
         .bounds = bounds,

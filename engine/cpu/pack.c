@@ -95,6 +95,8 @@ struct panel_place panel_place(const struct panel_format *format, uint32_t n_in,
     const size_t highs = part + scales_bytes(format, part_len);
     const size_t codes = highs + highs_bytes(format, part_len);
     return (struct panel_place){
+        .part = part,
+        .part_bytes = region_bytes(format, part_len),
         .scales = format->scales == SCALE_CHANNEL ? region_bytes(format, padded) : part,
         .first_group = part_in / GROUP,
         .highs = highs + highs_bytes(format, part_in),

@@ -14,72 +14,31 @@ enum {
     SMALL_WORD = 4096,
 };
 
-static uint64_t pair_hash(token_id left, token_id right) {
-    const uint64_t key = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
-    const uint64_t hash = (key ^ key >> 29) * 0x9e3779b97f4a7c15u;
-    return hash ^ hash >> 32;
-}
-
-uint32_t bpe_find_pair(const struct bpe *bpe, token_id left, token_id right) {
-    const uint64_t hash = pair_hash(left, right);
-    const uint32_t mask = (1u << bpe->pair_bits) - 1;
-    const uint32_t tag = (uint32_t)(hash >> 32);
-
-    for (uint32_t slot = (uint32_t)hash & mask;; slot = (slot + 1) & mask) {
-        const struct bpe_pair_slot pair = bpe->pairs[slot];
-        if (pair.merge == 0)
-            return UINT32_MAX;
-        if (pair.tag == tag) {
-            const struct bpe_merge *merge = &bpe->merges[pair.merge - 1];
-            if (merge->left == left && merge->right == right)
-                return pair.merge - 1;
-        }
-    }
-}
-
-void bpe_insert_pair(struct bpe *bpe, uint32_t merge) {
-    const uint64_t hash = pair_hash(bpe->merges[merge].left, bpe->merges[merge].right);
-    const uint32_t mask = (1u << bpe->pair_bits) - 1;
-    uint32_t slot = (uint32_t)hash & mask;
-
-    while (bpe->pairs[slot].merge != 0)
-        slot = (slot + 1) & mask;
-    bpe->pairs[slot] = (struct bpe_pair_slot){
-        .tag = (uint32_t)(hash >> 32),
-        .merge = merge + 1,
-    };
-}
-
 /* How a moment in the history of two neighbours ended: one of them was merged away. */
 struct ending {
-    uint32_t era;
+    uint32_t born; /* of what it was merged into */
     uint32_t rank;
-    bool on_right;  /* the right one was, as the left part of that merge */
+    bool on_right;   /* the right one was, as the left part of that merge */
     uint32_t z_born; /* on_right: when that merge's right part was born */
 };
 
-static uint32_t birth_era(const struct bpe *bpe, token_id id) {
-    const uint32_t split = bpe->tokens[id].split;
-    return split < BPE_BASE ? bpe->merges[split].era + 1 : 0; /* 0: from the start */
-}
-
 /*
- * Would the merge across happen in this moment, before its ending? left_born and right_born are
- * eras plus one. In time order: eras ascend; within an era first what happens on the left, then
- * across, then on the right (of equal merges the leftmost goes first); and within a side, a merge
- * of lower rank than the era happens as soon as its parts are there, the lowest first.
+ * Would the merge of this rank happen across in this moment, before its ending? In time order:
+ * eras ascend; within an era first what happens on the left, then across, then on the right (of
+ * equal merges the leftmost goes first); and within a side, a merge of lower rank than the era
+ * happens as soon as its parts are there, the lowest first.
  */
-static bool happens_across(uint32_t across, uint32_t left_born, uint32_t right_born,
+static bool happens_across(uint32_t rank, uint32_t left_born, uint32_t right_born,
                            const struct ending *ending) {
     const uint32_t born = left_born > right_born ? left_born : right_born;
 
-    if (across >= born) /* it waits for the era of its own rank */
-        return across < ending->era || (across == ending->era && ending->on_right);
-    if (born - 1 < ending->era)
+    if (rank >= born) /* it waits for the era of its own rank */
+        return rank + 1 < ending->born || (rank + 1 == ending->born && ending->on_right);
+    if (born < ending->born)
         return true; /* late, and nothing else happens first */
     if (!ending->on_right)
-        return across < ending->rank;
-    return right_born < born || ending->z_born >= born || across <= ending->rank;
+        return rank < ending->rank;
+    return right_born < born || ending->z_born >= born || rank <= ending->rank;
 }
 
 /*
@@ -87,31 +46,31 @@ static bool happens_across(uint32_t across, uint32_t left_born, uint32_t right_b
  * and the one that was born last is taken apart next.
  */
 bool bpe_compatible(const struct bpe *bpe, token_id left, token_id right) {
-    struct ending ending = {.era = UINT32_MAX};
+    const struct bpe_token *l = &bpe->tokens[left];
+    const struct bpe_token *r = &bpe->tokens[right];
+    struct ending ending = {.born = UINT32_MAX};
 
     for (;;) {
-        const uint32_t left_born = birth_era(bpe, left);
-        const uint32_t right_born = birth_era(bpe, right);
-        const uint32_t across = bpe_find_pair(bpe, left, right);
-        if (across != UINT32_MAX && happens_across(across, left_born, right_born, &ending))
+        const token_id across = bpe_find_pair(bpe, left, right);
+        if (across != TOKEN_NONE &&
+            happens_across(bpe->tokens[across].rank, l->born, r->born, &ending))
             return false;
-        if (left_born == 0 && right_born == 0)
+        if (l->born == BPE_BASE && r->born == BPE_BASE)
             return true;
 
-        if (right_born >= left_born) {
-            const uint32_t split = bpe->tokens[right].split;
-            const struct bpe_merge *merge = &bpe->merges[split];
+        if (r->born >= l->born) {
             ending = (struct ending){
-                .era = merge->era,
-                .rank = split,
+                .born = r->born,
+                .rank = r->rank,
                 .on_right = true,
-                .z_born = birth_era(bpe, merge->right),
+                .z_born = bpe->tokens[r->right].born,
             };
-            right = merge->left;
+            right = r->left;
+            r = &bpe->tokens[right];
         } else {
-            const uint32_t split = bpe->tokens[left].split;
-            ending = (struct ending){.era = bpe->merges[split].era, .rank = split};
-            left = bpe->merges[split].right;
+            ending = (struct ending){.born = l->born, .rank = l->rank};
+            left = l->right;
+            l = &bpe->tokens[left];
         }
     }
 }
@@ -184,11 +143,11 @@ static token_id fitting_piece(const struct search *s, token_id candidate) {
     const token_id last = s->ids->n > s->first_id ? s->ids->ids[s->ids->n - 1] : TOKEN_NONE;
 
     while (candidate != TOKEN_NONE) {
-        const struct bpe_token *token = &bpe->tokens[candidate];
-        if (!is_dead(s, s->pos + token->len) &&
+        const struct bpe_link *link = &bpe->links[candidate];
+        if (!is_dead(s, s->pos + link->len) &&
             (last == TOKEN_NONE || bpe_compatible(bpe, last, candidate)))
             return candidate;
-        candidate = token->shorter;
+        candidate = link->shorter;
     }
     return TOKEN_NONE;
 }
@@ -231,13 +190,13 @@ static int search_word(struct search *s) {
             r = token_buf_push(s->ids, fitting);
             if (r < 0)
                 break;
-            s->pos += s->bpe->tokens[fitting].len;
+            s->pos += s->bpe->links[fitting].len;
             s->after_unknown = false;
             r = next_candidate(s, &candidate);
         } else {
             /* The base units are pieces, so some sequence exists: see the README. */
             INVARIANT(s->ids->n > s->first_id);
-            const struct bpe_token *last = &s->bpe->tokens[s->ids->ids[--s->ids->n]];
+            const struct bpe_link *last = &s->bpe->links[s->ids->ids[--s->ids->n]];
             s->dead[s->pos / 64] |= (uint64_t)1 << (s->pos % 64);
             s->pos -= last->len;
             candidate = last->shorter;

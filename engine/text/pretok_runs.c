@@ -150,11 +150,35 @@ static bool take_property(struct pattern_reader *p, struct run_pattern *run) {
     return true;
 }
 
+static int hex_value(char c) {
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    const char lower = (char)(c | 0x20);
+    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+/* \uXXXX or \x{X...}, behind the letter. */
+static uint32_t take_hex(struct pattern_reader *p, size_t n_digits) {
+    uint32_t cp = 0;
+    size_t n = 0;
+    while (n < n_digits && p->at < p->end && hex_value(*p->at) >= 0) {
+        cp = cp << 4 | (uint32_t)hex_value(*p->at++);
+        n++;
+    }
+    const bool whole = n_digits == 4 ? n == 4 : n > 0 && take(p, "}");
+    p->failed = p->failed || !whole || cp > 0x10ffff;
+    return cp;
+}
+
 /* One character of a class, plain or escaped. */
 static uint32_t take_char(struct pattern_reader *p) {
     static const char escapes[] = "rnt[]\\-/.^$";
     static const char values[] = "\r\n\t[]\\-/.^$";
 
+    if (take(p, "\\u"))
+        return take_hex(p, 4);
+    if (take(p, "\\x{"))
+        return take_hex(p, 6);
     if (take(p, "\\")) {
         const char *escape = p->at < p->end ? memchr(escapes, *p->at, sizeof escapes - 1) : NULL;
         if (escape) {

@@ -134,7 +134,7 @@ static void print(struct interp *in, struct value v) {
     const size_t before = in->out->len;
     text_append(in, in->out, v);
     if (in->out->failed)
-        interp_fail_memory(in);
+        interp_fail_memory(in, in->out->wanted);
     (void)interp_charge_bytes(in, in->out->len - before); /* failure is sticky */
 }
 

@@ -7,67 +7,64 @@
 
 #include "interp.h"
 
-#define DECLARE(name)                                                                              \
-    struct value name(struct interp *in, struct value self, const struct args *args)
-
 /* filters_text.c */
-DECLARE(filter_capitalize);
-DECLARE(filter_center);
-DECLARE(filter_escape);
-DECLARE(filter_forceescape);
-DECLARE(filter_format);
-DECLARE(filter_from_json);
-DECLARE(filter_indent);
-DECLARE(filter_lower);
-DECLARE(filter_replace);
-DECLARE(filter_safe);
-DECLARE(filter_string);
-DECLARE(filter_striptags);
-DECLARE(filter_title);
-DECLARE(filter_tojson);
-DECLARE(filter_trim);
-DECLARE(filter_truncate);
-DECLARE(filter_upper);
-DECLARE(filter_urlencode);
-DECLARE(filter_wordcount);
-DECLARE(filter_xmlattr);
+BUILTIN(filter_capitalize);
+BUILTIN(filter_center);
+BUILTIN(filter_escape);
+BUILTIN(filter_forceescape);
+BUILTIN(filter_format);
+BUILTIN(filter_from_json);
+BUILTIN(filter_indent);
+BUILTIN(filter_lower);
+BUILTIN(filter_replace);
+BUILTIN(filter_safe);
+BUILTIN(filter_string);
+BUILTIN(filter_striptags);
+BUILTIN(filter_title);
+BUILTIN(filter_tojson);
+BUILTIN(filter_trim);
+BUILTIN(filter_truncate);
+BUILTIN(filter_upper);
+BUILTIN(filter_urlencode);
+BUILTIN(filter_wordcount);
+BUILTIN(filter_xmlattr);
 
 /* filters_wrap.c */
-DECLARE(filter_wordwrap);
-DECLARE(filter_pprint);
+BUILTIN(filter_wordwrap);
+
+/* filters_pprint.c */
+BUILTIN(filter_pprint);
 
 /* filters_list.c */
-DECLARE(filter_batch);
-DECLARE(filter_dictsort);
-DECLARE(filter_first);
-DECLARE(filter_groupby);
-DECLARE(filter_items);
-DECLARE(filter_join);
-DECLARE(filter_last);
-DECLARE(filter_length);
-DECLARE(filter_list);
-DECLARE(filter_map);
-DECLARE(filter_max);
-DECLARE(filter_min);
-DECLARE(filter_reject);
-DECLARE(filter_rejectattr);
-DECLARE(filter_reverse);
-DECLARE(filter_select);
-DECLARE(filter_selectattr);
-DECLARE(filter_slice);
-DECLARE(filter_sort);
-DECLARE(filter_sum);
-DECLARE(filter_unique);
+BUILTIN(filter_batch);
+BUILTIN(filter_dictsort);
+BUILTIN(filter_first);
+BUILTIN(filter_groupby);
+BUILTIN(filter_items);
+BUILTIN(filter_join);
+BUILTIN(filter_last);
+BUILTIN(filter_length);
+BUILTIN(filter_list);
+BUILTIN(filter_map);
+BUILTIN(filter_max);
+BUILTIN(filter_min);
+BUILTIN(filter_reject);
+BUILTIN(filter_rejectattr);
+BUILTIN(filter_reverse);
+BUILTIN(filter_select);
+BUILTIN(filter_selectattr);
+BUILTIN(filter_slice);
+BUILTIN(filter_sort);
+BUILTIN(filter_sum);
+BUILTIN(filter_unique);
 
 /* filters_scalar.c */
-DECLARE(filter_abs);
-DECLARE(filter_attr);
-DECLARE(filter_default);
-DECLARE(filter_filesizeformat);
-DECLARE(filter_float);
-DECLARE(filter_int);
-DECLARE(filter_round);
-
-#undef DECLARE
+BUILTIN(filter_abs);
+BUILTIN(filter_attr);
+BUILTIN(filter_default);
+BUILTIN(filter_filesizeformat);
+BUILTIN(filter_float);
+BUILTIN(filter_int);
+BUILTIN(filter_round);
 
 #endif

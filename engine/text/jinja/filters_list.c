@@ -13,22 +13,22 @@ static struct value walk_once(struct interp *in, struct value list) {
     return g ? generator_value(g) : value_none();
 }
 
-struct value filter_length(struct interp *in, struct value self, const struct args *args) {
+BUILTIN(filter_length) {
     return value_int(op_length(in, self));
 }
 
-struct value filter_list(struct interp *in, struct value self, const struct args *args) {
+BUILTIN(filter_list) {
     return value_seq(V_LIST, iter_collect(in, self));
 }
 
-struct value filter_first(struct interp *in, struct value self, const struct args *args) {
+BUILTIN(filter_first) {
     struct iter it = iter_init(in, self);
     struct value first;
     return iter_next(in, &it, &first) ? first
                                       : value_undefined("No first item, sequence was empty.");
 }
 
-struct value filter_last(struct interp *in, struct value self, const struct args *args) {
+BUILTIN(filter_last) {
     const int64_t n = op_has_length(self) ? op_length(in, self) : -1;
     if (n < 0)
         interp_fail(in, "'%s' object is not reversible", value_type_name(self));
@@ -41,7 +41,7 @@ struct value filter_last(struct interp *in, struct value self, const struct args
     return op_get_item(in, self, value_int(n - 1));
 }
 
-struct value filter_reverse(struct interp *in, struct value self, const struct args *args) {
+BUILTIN(filter_reverse) {
     if (self.kind == V_STR)
         return op_slice(in, self, value_none(), value_none(), value_int(-1));
     struct seq *list = iter_collect(in, self);
@@ -54,7 +54,7 @@ struct value filter_reverse(struct interp *in, struct value self, const struct a
                                     : walk_once(in, value_seq(V_LIST, list));
 }
 
-struct value filter_join(struct interp *in, struct value self, const struct args *args) {
+BUILTIN(filter_join) {
     const struct str *separator =
         args->pos[0].kind == V_MISSING ? NULL : text_of(in, args->pos[0]).str;
     const struct seq *path = path_parse(in, args->pos[1]);
@@ -110,8 +110,13 @@ static bool has_attribute_keyword(const struct args *args) {
     return false;
 }
 
-struct value filter_map(struct interp *in, struct value self, const struct args *args) {
-    struct generator *g = generator_new(in, GENERATE_MAP, self);
+/* map and select give nothing for anything false, be it None or 0, before they ask what it is. */
+static struct value nothing_if_false(struct value v) {
+    return value_truth(v) ? v : value_undefined("nothing");
+}
+
+BUILTIN(filter_map) {
+    struct generator *g = generator_new(in, GENERATE_MAP, nothing_if_false(self));
     if (!g)
         return value_none();
     if (args->n_pos == 0 && has_attribute_keyword(args)) {
@@ -128,7 +133,7 @@ struct value filter_map(struct interp *in, struct value self, const struct args 
 /* select and its kin: [attribute,] [test, arguments of the test] */
 static struct value select_items(struct interp *in, struct value self, const struct args *args,
                                  bool by_attribute, bool inverted) {
-    struct generator *g = generator_new(in, GENERATE_SELECT, self);
+    struct generator *g = generator_new(in, GENERATE_SELECT, nothing_if_false(self));
     const size_t n_before = by_attribute ? 1 : 0;
     if (!g)
         return value_none();
@@ -146,23 +151,23 @@ static struct value select_items(struct interp *in, struct value self, const str
     return generator_value(g);
 }
 
-struct value filter_select(struct interp *in, struct value self, const struct args *args) {
+BUILTIN(filter_select) {
     return select_items(in, self, args, /* by_attribute= */ false, /* inverted= */ false);
 }
 
-struct value filter_reject(struct interp *in, struct value self, const struct args *args) {
+BUILTIN(filter_reject) {
     return select_items(in, self, args, /* by_attribute= */ false, /* inverted= */ true);
 }
 
-struct value filter_selectattr(struct interp *in, struct value self, const struct args *args) {
+BUILTIN(filter_selectattr) {
     return select_items(in, self, args, /* by_attribute= */ true, /* inverted= */ false);
 }
 
-struct value filter_rejectattr(struct interp *in, struct value self, const struct args *args) {
+BUILTIN(filter_rejectattr) {
     return select_items(in, self, args, /* by_attribute= */ true, /* inverted= */ true);
 }
 
-struct value filter_unique(struct interp *in, struct value self, const struct args *args) {
+BUILTIN(filter_unique) {
     struct generator *g = generator_new(in, GENERATE_UNIQUE, self);
     if (!g)
         return value_none();
@@ -172,7 +177,7 @@ struct value filter_unique(struct interp *in, struct value self, const struct ar
     return generator_value(g);
 }
 
-struct value filter_items(struct interp *in, struct value self, const struct args *args) {
+BUILTIN(filter_items) {
     if (self.kind == V_UNDEFINED)
         return walk_once(in, self);
     if (self.kind != V_DICT) {
@@ -206,7 +211,7 @@ static struct value multi_key(struct interp *in, struct value attribute, struct 
     return value_seq(V_LIST, key);
 }
 
-struct value filter_sort(struct interp *in, struct value self, const struct args *args) {
+BUILTIN(filter_sort) {
     const bool ignore_case = !arg_truth(args, 1, false);
     struct seq *list = iter_collect(in, self);
     struct seq *keys = interp_seq(in, list->n);
@@ -217,7 +222,7 @@ struct value filter_sort(struct interp *in, struct value self, const struct args
     return value_seq(V_LIST, list);
 }
 
-struct value filter_dictsort(struct interp *in, struct value self, const struct args *args) {
+BUILTIN(filter_dictsort) {
     const struct str *by = arg_str(in, args, 1, "key");
     const bool by_value = str_is(by, "value");
     if (!by_value && !str_is(by, "key"))
@@ -260,15 +265,15 @@ static struct value extreme(struct interp *in, struct value self, const struct a
     return best;
 }
 
-struct value filter_min(struct interp *in, struct value self, const struct args *args) {
+BUILTIN(filter_min) {
     return extreme(in, self, args, OP_LT);
 }
 
-struct value filter_max(struct interp *in, struct value self, const struct args *args) {
+BUILTIN(filter_max) {
     return extreme(in, self, args, OP_GT);
 }
 
-struct value filter_sum(struct interp *in, struct value self, const struct args *args) {
+BUILTIN(filter_sum) {
     const struct seq *path = path_parse(in, args->pos[0]);
     struct value sum = args->pos[1].kind == V_MISSING ? value_int(0) : args->pos[1];
     struct iter it = iter_init(in, self);
@@ -282,7 +287,7 @@ struct value filter_sum(struct interp *in, struct value self, const struct args 
 
 /* --- Groups ------------------------------------------------------------------------------------ */
 
-struct value filter_groupby(struct interp *in, struct value self, const struct args *args) {
+BUILTIN(filter_groupby) {
     const bool ignore_case = !arg_truth(args, 2, false);
     const struct seq *path = path_parse(in, args->pos[0]);
     struct seq *list = iter_collect(in, self);
@@ -315,7 +320,7 @@ struct value filter_groupby(struct interp *in, struct value self, const struct a
     return value_seq(V_LIST, groups);
 }
 
-struct value filter_batch(struct interp *in, struct value self, const struct args *args) {
+BUILTIN(filter_batch) {
     const int64_t size = arg_int(in, args, 0, 1);
     struct seq *batches = interp_seq(in, 0);
     struct seq *batch = NULL;
@@ -333,7 +338,7 @@ struct value filter_batch(struct interp *in, struct value self, const struct arg
     return walk_once(in, value_seq(V_LIST, batches));
 }
 
-struct value filter_slice(struct interp *in, struct value self, const struct args *args) {
+BUILTIN(filter_slice) {
     const int64_t slices = arg_int(in, args, 0, 1);
     const struct seq *list = iter_collect(in, self);
     struct seq *result = interp_seq(in, 0);

@@ -18,16 +18,16 @@ static struct value plain(struct interp *in, const struct str *s) {
     return interp_str(in, str_as_markup(&in->arena, s, false));
 }
 
-struct value filter_upper(struct interp *in, struct value self, const struct args *args) {
+BUILTIN(filter_upper) {
     return text_map_case(in, as_text(in, self), CASE_UPPER);
 }
 
-struct value filter_lower(struct interp *in, struct value self, const struct args *args) {
+BUILTIN(filter_lower) {
     return text_map_case(in, as_text(in, self), CASE_LOWER);
 }
 
 /* The first character in title case, the others in lower case. */
-struct value filter_capitalize(struct interp *in, struct value self, const struct args *args) {
+BUILTIN(filter_capitalize) {
     const struct str *s = as_text(in, self);
     struct strb b = interp_builder(in);
     for (size_t i = 0; i < s->len && !b.failed;) {
@@ -40,7 +40,7 @@ struct value filter_capitalize(struct interp *in, struct value self, const struc
 }
 
 /* Jinja's own title: a word begins behind white space and - ( { [ < */
-struct value filter_title(struct interp *in, struct value self, const struct args *args) {
+BUILTIN(filter_title) {
     const struct str *s = as_text(in, self);
     struct strb b = interp_builder(in);
     bool begins = true;
@@ -55,28 +55,28 @@ struct value filter_title(struct interp *in, struct value self, const struct arg
     return plain(in, result.str);
 }
 
-struct value filter_trim(struct interp *in, struct value self, const struct args *args) {
+BUILTIN(filter_trim) {
     const struct str *chars = arg_given(args, 0) ? arg_str(in, args, 0, NULL) : NULL;
     return text_strip(in, as_text(in, self), chars, /* left= */ true, /* right= */ true);
 }
 
-struct value filter_string(struct interp *in, struct value self, const struct args *args) {
+BUILTIN(filter_string) {
     return text_of(in, self);
 }
 
-struct value filter_safe(struct interp *in, struct value self, const struct args *args) {
+BUILTIN(filter_safe) {
     return interp_str(in, str_as_markup(&in->arena, as_text(in, self), true));
 }
 
-struct value filter_escape(struct interp *in, struct value self, const struct args *args) {
+BUILTIN(filter_escape) {
     return text_escape(in, as_text(in, self));
 }
 
-struct value filter_forceescape(struct interp *in, struct value self, const struct args *args) {
+BUILTIN(filter_forceescape) {
     return text_escape(in, plain(in, as_text(in, self)).str);
 }
 
-struct value filter_format(struct interp *in, struct value self, const struct args *args) {
+BUILTIN(filter_format) {
     if (args->n_pos > 0 && args->n_kw > 0)
         interp_fail(in, "format takes positional or keyword arguments, not both");
     if (args->n_kw > 0) {
@@ -91,14 +91,14 @@ struct value filter_format(struct interp *in, struct value self, const struct ar
     return format_percent(in, as_text(in, self), value_seq(V_TUPLE, values));
 }
 
-struct value filter_center(struct interp *in, struct value self, const struct args *args) {
+BUILTIN(filter_center) {
     const struct str *s = as_text(in, self);
     const struct value width = value_int(arg_int(in, args, 0, 80));
     const struct builtin *center = method_find(value_str(s), "center", 6);
     return builtin_call(in, center, value_str(s), &(struct args){.pos = &width, .n_pos = 1});
 }
 
-struct value filter_replace(struct interp *in, struct value self, const struct args *args) {
+BUILTIN(filter_replace) {
     const struct value s = plain(in, as_text(in, self));
     const struct value passed[3] = {plain(in, as_text(in, args->pos[0])),
                                     plain(in, as_text(in, args->pos[1])),
@@ -114,7 +114,7 @@ static const struct seq *split_lines(struct interp *in, const struct str *s) {
     return builtin_call(in, method_find(v, "splitlines", 10), v, &(struct args){.n_pos = 0}).seq;
 }
 
-struct value filter_indent(struct interp *in, struct value self, const struct args *args) {
+BUILTIN(filter_indent) {
     if (self.kind != V_STR) {
         interp_fail(in, "indent needs a str, not '%s'", value_type_name(self));
         return value_none();
@@ -149,7 +149,7 @@ struct value filter_indent(struct interp *in, struct value self, const struct ar
     return interp_str(in, str_as_markup(&in->arena, result.str, self.str->markup));
 }
 
-struct value filter_truncate(struct interp *in, struct value self, const struct args *args) {
+BUILTIN(filter_truncate) {
     const int64_t length = arg_int(in, args, 0, 255);
     const struct str *end = arg_str(in, args, 2, "...");
     const int64_t leeway = arg_given(args, 3) ? arg_int(in, args, 3, 5) : 5;
@@ -170,7 +170,7 @@ struct value filter_truncate(struct interp *in, struct value self, const struct 
     return op_concat_str(in, interp_part(in, self.str, 0, to).str, end);
 }
 
-struct value filter_wordcount(struct interp *in, struct value self, const struct args *args) {
+BUILTIN(filter_wordcount) {
     const struct str *s = as_text(in, self);
     int64_t n = 0;
     bool in_word = false;
@@ -187,7 +187,7 @@ struct value filter_wordcount(struct interp *in, struct value self, const struct
 /* --- HTML and URLs ----------------------------------------------------------------------------- */
 
 /* Text without tags, with runs of white space as one space. Entities stay as they are. */
-struct value filter_striptags(struct interp *in, struct value self, const struct args *args) {
+BUILTIN(filter_striptags) {
     const struct str *s = as_text(in, self);
     struct strb b = interp_builder(in);
     bool space = false;
@@ -230,7 +230,7 @@ static void append_quoted_url(struct strb *b, const struct str *s, bool query) {
     }
 }
 
-struct value filter_urlencode(struct interp *in, struct value self, const struct args *args) {
+BUILTIN(filter_urlencode) {
     struct strb b = interp_builder(in);
     if (self.kind == V_STR || !iter_possible(self)) {
         append_quoted_url(&b, as_text(in, self), /* query= */ false);
@@ -255,7 +255,7 @@ struct value filter_urlencode(struct interp *in, struct value self, const struct
     return interp_take(in, &b);
 }
 
-struct value filter_xmlattr(struct interp *in, struct value self, const struct args *args) {
+BUILTIN(filter_xmlattr) {
     struct strb b = interp_builder(in);
     if (self.kind != V_DICT)
         interp_fail(in, "xmlattr needs a dict, not '%s'", value_type_name(self));
@@ -290,7 +290,7 @@ static void set_separators(struct interp *in, struct value pair, struct json_sty
     style->key_separator = pair.seq->items[1].str;
 }
 
-struct value filter_tojson(struct interp *in, struct value self, const struct args *args) {
+BUILTIN(filter_tojson) {
     const struct value indent = args->pos[1];
     struct json_style style = {
         .ensure_ascii = arg_truth(args, 0, false),
@@ -314,7 +314,7 @@ struct value filter_tojson(struct interp *in, struct value self, const struct ar
     return interp_take(in, &b);
 }
 
-struct value filter_from_json(struct interp *in, struct value self, const struct args *args) {
+BUILTIN(filter_from_json) {
     if (self.kind == V_STR)
         return text_parse_json(in, self.str);
     interp_fail(in, "from_json needs a str, not '%s'", value_type_name(self));

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "iter.h"
+#include "number.h"
 #include "ops.h"
 #include "text.h"
 
@@ -65,6 +66,12 @@ static void append_digits(struct strb *b, const struct digits *d, const struct s
 static void set_sign(struct digits *d, bool negative, const struct spec *spec) {
     d->sign[0] = negative ? '-' : spec->sign;
     d->sign[1] = '\0';
+}
+
+/* Behind the digits; there is always room for the little that is added. */
+static void add_text(struct digits *d, const char *text) {
+    const size_t n = strlen(d->text);
+    (void)snprintf(d->text + n, sizeof d->text - n, "%s", text); /* fits */
 }
 
 static size_t put_base(char *out, uint64_t magnitude, unsigned base, bool upper) {
@@ -131,7 +138,7 @@ static void append_float(struct interp *in, struct strb *b, double v, const stru
                        : upper  ? "INF"
                                 : "inf");
     } else if (!spec->type && spec->precision < 0) {
-        (void)text_format_float(magnitude, d.text);
+        (void)number_format_float(magnitude, d.text);
     } else {
         const char format[] = {'%',
                                spec->alternate ? '#' : '.',
@@ -141,10 +148,10 @@ static void append_float(struct interp *in, struct strb *b, double v, const stru
                                '\0'};
         (void)snprintf(d.text, sizeof d.text, format, precision, magnitude); /* fits */
         if (!spec->type && !strpbrk(d.text, ".e"))
-            strncat(d.text, ".0", sizeof d.text - strlen(d.text) - 1);
+            add_text(&d, ".0");
     }
     if (percent)
-        strncat(d.text, "%", sizeof d.text - strlen(d.text) - 1);
+        add_text(&d, "%");
     if (spec->group)
         group_digits(d.text, sizeof d.text, spec->group, 3);
     set_sign(&d, signbit(v) && !isnan(v), spec);

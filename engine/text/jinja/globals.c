@@ -11,10 +11,7 @@
 
 enum { MAX_RANGE = 100000 }; /* as the sandbox's */
 
-#define GLOBAL(name)                                                                               \
-    static struct value name(struct interp *in, struct value self, const struct args *args)
-
-GLOBAL(global_range) {
+static BUILTIN(global_range) {
     struct range *range = interp_alloc(in, 1, sizeof *range);
     if (!range)
         return value_none();
@@ -40,19 +37,19 @@ GLOBAL(global_range) {
     return (struct value){.kind = V_RANGE, .range = range};
 }
 
-GLOBAL(global_dict) {
+static BUILTIN(global_dict) {
     struct dict *dict = interp_dict(in);
     dict_merge_args(in, dict, "dict", args);
     return value_dict(dict);
 }
 
-GLOBAL(global_namespace) {
+static BUILTIN(global_namespace) {
     struct value v = global_dict(in, self, args);
     v.kind = V_NAMESPACE;
     return v;
 }
 
-GLOBAL(global_cycler) {
+static BUILTIN(global_cycler) {
     struct cycler *cycler = interp_alloc(in, 1, sizeof *cycler);
     if (args->n_pos == 0)
         interp_fail(in, "at least one item has to be provided");
@@ -64,7 +61,7 @@ GLOBAL(global_cycler) {
     return (struct value){.kind = V_CYCLER, .cycler = cycler};
 }
 
-GLOBAL(global_joiner) {
+static BUILTIN(global_joiner) {
     struct joiner *joiner = interp_alloc(in, 1, sizeof *joiner);
     if (!joiner)
         return value_none();
@@ -73,7 +70,7 @@ GLOBAL(global_joiner) {
 }
 
 /* The template's own refusal: its words stand first in the message. */
-GLOBAL(global_raise_exception) {
+static BUILTIN(global_raise_exception) {
     const struct str *words = text_of(in, args->pos[0]).str;
     interp_fail(in, "%.*s", (int)words->len, words->bytes);
     return value_none();
@@ -99,7 +96,7 @@ static void append_directive(struct interp *in, struct strb *b, const struct tm 
     strb_append(b, text, n, /* user= */ false);
 }
 
-GLOBAL(global_strftime_now) {
+static BUILTIN(global_strftime_now) {
     const struct str *format = arg_str(in, args, 0, NULL);
     const time_t local = (time_t)(in->now.unix_seconds + in->now.utc_offset_s);
     struct tm tm;

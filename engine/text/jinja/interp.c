@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "kvasir/clock.h"
+#include "kvasir/mem.h"
 
 enum { CLOCK_EVERY_STEPS = 4096, NESTING_PER_CALL = 8 };
 
@@ -24,11 +25,12 @@ void interp_fail(struct interp *in, const char *fmt, ...) {
                     in->line);
 }
 
-void interp_fail_memory(struct interp *in) {
+void interp_fail_memory(struct interp *in, size_t wanted) {
     const size_t limit = in->limits.max_memory_bytes;
+    const size_t used = arena_used(&in->arena);
     if (in->failed)
         return;
-    if (arena_used(&in->arena) >= limit / 2) {
+    if (used >= limit / 2 || wanted > limit - used) {
         interp_fail(in, "the template needs more than the %zu bytes of memory it may use", limit);
         return;
     }
@@ -70,22 +72,23 @@ bool interp_enter(struct interp *in) {
 
 void *interp_alloc(struct interp *in, size_t count, size_t size) {
     void *ptr = arena_alloc_zero(&in->arena, count, size);
+    size_t wanted;
     if (!ptr)
-        interp_fail_memory(in);
+        interp_fail_memory(in, size_mul(count, size, &wanted) ? wanted : SIZE_MAX);
     return ptr;
 }
 
 struct value interp_str(struct interp *in, const struct str *s) {
     static const struct str empty = {.bytes = ""};
     if (!s)
-        interp_fail_memory(in);
+        interp_fail_memory(in, 0);
     return value_str(s ? s : &empty);
 }
 
 struct value interp_take(struct interp *in, struct strb *b) {
-    if (!interp_charge_bytes(in, b->len))
-        return interp_str(in, NULL);
-    return interp_str(in, strb_take(b));
+    if (b->failed)
+        interp_fail_memory(in, b->wanted);
+    return interp_str(in, interp_charge_bytes(in, b->len) ? strb_take(b) : NULL);
 }
 
 struct value interp_text(struct interp *in, const char *text) {
@@ -100,7 +103,7 @@ struct seq *interp_seq(struct interp *in, size_t cap) {
     struct seq *seq = in->failed ? NULL : seq_new(&in->arena, cap);
     if (seq)
         return seq;
-    interp_fail_memory(in);
+    interp_fail_memory(in, 0);
     in->spare_seq = (struct seq){.n = 0};
     return &in->spare_seq;
 }
@@ -109,14 +112,14 @@ struct dict *interp_dict(struct interp *in) {
     struct dict *dict = in->failed ? NULL : dict_new(&in->arena);
     if (dict)
         return dict;
-    interp_fail_memory(in);
+    interp_fail_memory(in, 0);
     in->spare_dict = (struct dict){.n = 0};
     return &in->spare_dict;
 }
 
 void interp_add(struct interp *in, struct seq *seq, struct value item) {
     if (interp_charge(in, 1) && !seq_add(&in->arena, seq, item))
-        interp_fail_memory(in);
+        interp_fail_memory(in, 0);
 }
 
 void interp_set(struct interp *in, struct dict *dict, struct value key, struct value value) {
@@ -125,7 +128,7 @@ void interp_set(struct interp *in, struct dict *dict, struct value key, struct v
     if (!value_hashable(key))
         interp_fail(in, "unhashable type: '%s'", value_type_name(key));
     else if (!dict_set(&in->arena, dict, key, value))
-        interp_fail_memory(in);
+        interp_fail_memory(in, 0);
 }
 
 struct value interp_pair(struct interp *in, struct value a, struct value b) {

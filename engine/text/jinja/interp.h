@@ -57,8 +57,11 @@ static inline bool interp_failed(const struct interp *in) {
 /* The message gets the template's name and the line behind it. Only the first failure counts. */
 void interp_fail(struct interp *in, const char *fmt, ...) KV_PRINTF(2, 3);
 
-/* Memory ended: the limit (the template's fault) or the machine's. */
-void interp_fail_memory(struct interp *in);
+/*
+ * Memory ended: the limit's (the template's fault, -EINVAL) or the machine's (-ENOMEM). wanted is
+ * what was asked for; 0 if unknown, as with what grows by doubling.
+ */
+void interp_fail_memory(struct interp *in, size_t wanted);
 
 /* Counts steps; false (and failed) when they or the time are used up. */
 bool interp_charge(struct interp *in, uint64_t steps);
@@ -118,6 +121,11 @@ struct builtin {
     const char *params;
     struct value (*call)(struct interp *in, struct value self, const struct args *args);
 };
+
+/* The head of such a function. */
+#define BUILTIN(name)                                                                              \
+    struct value name(KV_UNUSED struct interp *in, KV_UNUSED struct value self,                    \
+                      KV_UNUSED const struct args *args)
 
 struct method {
     struct value self;

@@ -5,12 +5,12 @@
  */
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "kvasir/utf8.h"
 
 #include "iter.h"
+#include "number.h"
 #include "ops.h"
 #include "text.h"
 
@@ -304,24 +304,16 @@ static struct value read_number(struct reader *r) {
     const bool user = str_user_at(r->text, start);
     while (look(r) && strchr("+-.0123456789eE", look(r)))
         r->at++;
-    char digits[64];
+    const char *digits = r->text->bytes + start;
     const size_t n = r->at - start;
-    if (n == 0 || n >= sizeof digits)
-        return bad(r);
-    memcpy(digits, r->text->bytes + start, n);
-    digits[n] = '\0';
-
-    char *end;
+    int64_t integer = 0;
+    double real = 0;
     struct value v;
-    if (strpbrk(digits, ".eE")) {
-        v = value_float(strtod(digits, &end)); /* the locale is never set */
-    } else {
-        const long long integer = strtoll(digits, &end, 10);
+    if (number_parse_int(digits, n, 10, &integer))
         v = value_int(integer);
-        if (integer == INT64_MAX || integer == INT64_MIN)
-            v = value_float(strtod(digits, &end));
-    }
-    if (*end)
+    else if (number_parse_float(digits, n, &real))
+        v = value_float(real);
+    else
         return bad(r);
     v.user = user;
     return v;

@@ -3,11 +3,11 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "kvasir/utf8.h"
 
+#include "number.h"
 #include "unicode.h"
 
 enum { MAX_SOURCE = 4 << 20, MAX_NUMBER = 64 };
@@ -316,9 +316,8 @@ static void lex_float(struct lexer *lx, struct token *token, size_t end) {
         if (lx->source[i] != '_')
             digits[n++] = lx->source[i];
     }
-    digits[n] = '\0';
     token->kind = T_FLOAT;
-    token->real = strtod(digits, NULL); /* the shape was checked; the locale is never set */
+    (void)number_parse_float(digits, n, &token->real); /* the shape was checked */
     advance(lx, end);
 }
 

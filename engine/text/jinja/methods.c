@@ -13,17 +13,14 @@
 #include "ops.h"
 #include "text.h"
 
-#define METHOD(name)                                                                               \
-    static struct value name(struct interp *in, struct value self, const struct args *args)
-
 /* --- Lists and tuples ------------------------------------------------------------------------- */
 
-METHOD(list_append) {
+static BUILTIN(list_append) {
     interp_add(in, self.seq, args->pos[0]);
     return value_none();
 }
 
-METHOD(list_extend) {
+static BUILTIN(list_extend) {
     const struct seq *more = iter_collect(in, args->pos[0]);
     for (size_t i = 0; i < more->n; i++)
         interp_add(in, self.seq, more->items[i]);
@@ -36,7 +33,7 @@ static size_t clamped(int64_t index, size_t n) {
     return from_start < 0 ? 0 : (size_t)from_start > n ? n : (size_t)from_start;
 }
 
-METHOD(list_insert) {
+static BUILTIN(list_insert) {
     struct seq *list = self.seq;
     const size_t at = clamped(arg_int(in, args, 0, 0), list->n);
     interp_add(in, list, args->pos[1]);
@@ -47,7 +44,7 @@ METHOD(list_insert) {
     return value_none();
 }
 
-METHOD(list_pop) {
+static BUILTIN(list_pop) {
     const int64_t index = arg_int(in, args, 0, -1);
     const int64_t at = index < 0 ? index + (int64_t)self.seq->n : index;
     if (self.seq->n == 0 || at < 0 || at >= (int64_t)self.seq->n) {
@@ -68,7 +65,7 @@ static size_t position(struct interp *in, const struct seq *seq, struct value it
     return SIZE_MAX;
 }
 
-METHOD(list_remove) {
+static BUILTIN(list_remove) {
     const size_t at = position(in, self.seq, args->pos[0]);
     if (at == SIZE_MAX)
         interp_fail(in, "list.remove(x): x not in list");
@@ -77,16 +74,16 @@ METHOD(list_remove) {
     return value_none();
 }
 
-METHOD(list_clear) {
+static BUILTIN(list_clear) {
     self.seq->n = 0;
     return value_none();
 }
 
-METHOD(list_copy) {
+static BUILTIN(list_copy) {
     return value_seq(V_LIST, iter_collect(in, self));
 }
 
-METHOD(list_reverse) {
+static BUILTIN(list_reverse) {
     struct seq *list = self.seq;
     for (size_t i = 0; i < list->n / 2 && interp_charge(in, 1); i++) {
         const struct value swapped = list->items[i];
@@ -96,19 +93,19 @@ METHOD(list_reverse) {
     return value_none();
 }
 
-METHOD(list_sort) {
+static BUILTIN(list_sort) {
     seq_sort(in, self.seq->items, self.seq->n, arg_truth(args, 0, false));
     return value_none();
 }
 
-METHOD(seq_count) {
+static BUILTIN(seq_count) {
     int64_t n = 0;
     for (size_t i = 0; i < self.seq->n && interp_charge(in, 1); i++)
         n += value_equal(self.seq->items[i], args->pos[0]);
     return value_int(n);
 }
 
-METHOD(seq_index) {
+static BUILTIN(seq_index) {
     const size_t at = position(in, self.seq, args->pos[0]);
     if (at == SIZE_MAX)
         interp_fail(in, "the item is not in the %s", value_type_name(self));
@@ -151,15 +148,15 @@ static struct value dict_view(struct interp *in, const struct dict *dict, enum v
     return value_seq(kind, list);
 }
 
-METHOD(dict_items) {
+static BUILTIN(dict_items) {
     return dict_view(in, self.dict, V_ITEMS);
 }
 
-METHOD(dict_keys) {
+static BUILTIN(dict_keys) {
     return dict_view(in, self.dict, V_KEYS);
 }
 
-METHOD(dict_values) {
+static BUILTIN(dict_values) {
     return dict_view(in, self.dict, V_VALUES);
 }
 
@@ -173,12 +170,12 @@ static struct value or_none(struct value v) {
     return v.kind == V_MISSING ? value_none() : v;
 }
 
-METHOD(dict_get_method) {
+static BUILTIN(dict_get_method) {
     const struct entry *entry = lookup(in, self, args->pos[0]);
     return entry ? entry->value : or_none(args->pos[1]);
 }
 
-METHOD(dict_pop) {
+static BUILTIN(dict_pop) {
     const struct entry *entry = lookup(in, self, args->pos[0]);
     if (!entry) {
         if (args->pos[1].kind == V_MISSING)
@@ -191,7 +188,7 @@ METHOD(dict_pop) {
     return v;
 }
 
-METHOD(dict_popitem) {
+static BUILTIN(dict_popitem) {
     if (self.dict->n == 0) {
         interp_fail(in, "popitem(): dictionary is empty");
         return value_none();
@@ -202,7 +199,7 @@ METHOD(dict_popitem) {
     return interp_pair(in, last.key, last.value);
 }
 
-METHOD(dict_setdefault) {
+static BUILTIN(dict_setdefault) {
     const struct entry *entry = lookup(in, self, args->pos[0]);
     if (entry)
         return entry->value;
@@ -210,13 +207,13 @@ METHOD(dict_setdefault) {
     return or_none(args->pos[1]);
 }
 
-METHOD(dict_clear) {
+static BUILTIN(dict_clear) {
     while (self.dict->n > 0 && interp_charge(in, 1))
         dict_remove(self.dict, self.dict->n - 1);
     return value_none();
 }
 
-METHOD(dict_copy_method) {
+static BUILTIN(dict_copy_method) {
     struct dict *copy = interp_dict(in);
     dict_merge(in, copy, self);
     copy->user = self.dict->user;
@@ -249,7 +246,7 @@ void dict_merge_args(struct interp *in, struct dict *dict, const char *function,
         interp_set(in, dict, value_str(args->kw[i].name), args->kw[i].value);
 }
 
-METHOD(dict_update) {
+static BUILTIN(dict_update) {
     dict_merge_args(in, self.dict, "update", args);
     return value_none();
 }
@@ -269,7 +266,7 @@ static const struct builtin dict_methods[] = {
 
 /* --- The engine's own objects ------------------------------------------------------------------ */
 
-METHOD(loop_cycle) {
+static BUILTIN(loop_cycle) {
     if (args->n_pos == 0) {
         interp_fail(in, "no items for cycling given");
         return value_none();
@@ -277,7 +274,7 @@ METHOD(loop_cycle) {
     return args->pos[(size_t)self.loop->index0 % args->n_pos];
 }
 
-METHOD(loop_changed) {
+static BUILTIN(loop_changed) {
     struct seq *now = interp_seq(in, args->n_pos);
     for (size_t i = 0; i < args->n_pos; i++)
         interp_add(in, now, args->pos[i]);
@@ -294,14 +291,14 @@ static const struct builtin loop_methods[] = {
     {"cycle", NULL, loop_cycle},
 };
 
-METHOD(cycler_next) {
+static BUILTIN(cycler_next) {
     struct cycler *cycler = self.cycler;
     const struct value item = cycler->items->items[cycler->at];
     cycler->at = (cycler->at + 1) % cycler->items->n;
     return item;
 }
 
-METHOD(cycler_reset) {
+static BUILTIN(cycler_reset) {
     self.cycler->at = 0;
     return value_none();
 }

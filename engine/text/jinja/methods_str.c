@@ -10,9 +10,6 @@
 #include "ops.h"
 #include "text.h"
 
-#define METHOD(name)                                                                               \
-    static struct value name(struct interp *in, struct value self, const struct args *args)
-
 static struct value take_like(struct interp *in, struct strb *b, struct value self) {
     const struct value result = interp_take(in, b);
     return interp_str(in, str_as_markup(&in->arena, result.str, self.str->markup));
@@ -20,24 +17,24 @@ static struct value take_like(struct interp *in, struct strb *b, struct value se
 
 /* --- Case -------------------------------------------------------------------------------------- */
 
-METHOD(str_upper) {
+static BUILTIN(str_upper) {
     return text_map_case(in, self.str, CASE_UPPER);
 }
 
-METHOD(str_lower) {
+static BUILTIN(str_lower) {
     return text_map_case(in, self.str, CASE_LOWER);
 }
 
-METHOD(str_casefold) {
+static BUILTIN(str_casefold) {
     return text_map_case(in, self.str, CASE_FOLD);
 }
 
-METHOD(str_capitalize) {
+static BUILTIN(str_capitalize) {
     return builtin_call(in, filter_find("capitalize", 10), self, &(struct args){.n_pos = 0});
 }
 
 /* Python's title: a word begins behind anything that has no case. */
-METHOD(str_title) {
+static BUILTIN(str_title) {
     struct strb b = interp_builder(in);
     bool begins = true;
     for (size_t i = 0; i < self.str->len && !b.failed;) {
@@ -50,7 +47,7 @@ METHOD(str_title) {
     return take_like(in, &b, self);
 }
 
-METHOD(str_swapcase) {
+static BUILTIN(str_swapcase) {
     struct strb b = interp_builder(in);
     for (size_t i = 0; i < self.str->len && !b.failed;) {
         uint32_t cp;
@@ -74,15 +71,15 @@ static struct value strip(struct interp *in, struct value self, const struct arg
     return text_strip(in, self.str, chars, left, right);
 }
 
-METHOD(str_strip) {
+static BUILTIN(str_strip) {
     return strip(in, self, args, true, true);
 }
 
-METHOD(str_lstrip) {
+static BUILTIN(str_lstrip) {
     return strip(in, self, args, true, false);
 }
 
-METHOD(str_rstrip) {
+static BUILTIN(str_rstrip) {
     return strip(in, self, args, false, true);
 }
 
@@ -96,13 +93,13 @@ static bool ends_with(const struct str *s, size_t from, size_t to, const struct 
            memcmp(s->bytes + to - suffix->len, suffix->bytes, suffix->len) == 0;
 }
 
-METHOD(str_removeprefix) {
+static BUILTIN(str_removeprefix) {
     const struct str *prefix = arg_str(in, args, 0, NULL);
     const bool has = begins_with(self.str, 0, self.str->len, prefix);
     return interp_part(in, self.str, has ? prefix->len : 0, self.str->len);
 }
 
-METHOD(str_removesuffix) {
+static BUILTIN(str_removesuffix) {
     const struct str *suffix = arg_str(in, args, 0, NULL);
     const bool has = ends_with(self.str, 0, self.str->len, suffix);
     return interp_part(in, self.str, 0, self.str->len - (has ? suffix->len : 0));
@@ -143,11 +140,11 @@ static struct value has_affix(struct interp *in, struct value self, const struct
     return value_bool(false);
 }
 
-METHOD(str_startswith) {
+static BUILTIN(str_startswith) {
     return has_affix(in, self, args, begins_with);
 }
 
-METHOD(str_endswith) {
+static BUILTIN(str_endswith) {
     return has_affix(in, self, args, ends_with);
 }
 
@@ -165,11 +162,11 @@ static int64_t find(struct interp *in, struct value self, const struct args *arg
     return at == SIZE_MAX ? -1 : (int64_t)str_count_chars(self.str->bytes, at);
 }
 
-METHOD(str_find_method) {
+static BUILTIN(str_find_method) {
     return value_int(find(in, self, args, false));
 }
 
-METHOD(str_rfind_method) {
+static BUILTIN(str_rfind_method) {
     return value_int(find(in, self, args, true));
 }
 
@@ -179,15 +176,15 @@ static struct value found(struct interp *in, int64_t at) {
     return value_int(at);
 }
 
-METHOD(str_index) {
+static BUILTIN(str_index) {
     return found(in, find(in, self, args, false));
 }
 
-METHOD(str_rindex) {
+static BUILTIN(str_rindex) {
     return found(in, find(in, self, args, true));
 }
 
-METHOD(str_count) {
+static BUILTIN(str_count) {
     const struct str *needle = arg_str(in, args, 0, NULL);
     size_t from;
     size_t to;
@@ -225,7 +222,7 @@ static struct value replace_empty(struct interp *in, struct value self, const st
     return take_like(in, &b, self);
 }
 
-METHOD(str_replace) {
+static BUILTIN(str_replace) {
     const struct str *s = self.str;
     const struct str *old = arg_str(in, args, 0, NULL);
     const struct str *new = arg_str(in, args, 1, NULL);
@@ -368,15 +365,15 @@ static struct value split(struct interp *in, struct value self, const struct arg
     return value_seq(V_LIST, list);
 }
 
-METHOD(str_split) {
+static BUILTIN(str_split) {
     return split(in, self, args, false);
 }
 
-METHOD(str_rsplit) {
+static BUILTIN(str_rsplit) {
     return split(in, self, args, true);
 }
 
-METHOD(str_splitlines) {
+static BUILTIN(str_splitlines) {
     const struct str *s = self.str;
     const bool keep = arg_truth(args, 0, false);
     struct seq *list = interp_seq(in, 0);
@@ -410,7 +407,7 @@ static struct value partition(struct interp *in, struct value self, const struct
     struct seq *parts = interp_seq(in, 3);
     if (at != SIZE_MAX) {
         add_part(in, parts, s, 0, at);
-        interp_add(in, parts, interp_str(in, separator));
+        add_part(in, parts, s, at, at + separator->len); /* of s, whose origin it has */
         add_part(in, parts, s, at + separator->len, s->len);
     } else {
         for (int i = 0; i < 3; i++)
@@ -419,17 +416,17 @@ static struct value partition(struct interp *in, struct value self, const struct
     return value_seq(V_TUPLE, parts);
 }
 
-METHOD(str_partition) {
+static BUILTIN(str_partition) {
     return partition(in, self, args, false);
 }
 
-METHOD(str_rpartition) {
+static BUILTIN(str_rpartition) {
     return partition(in, self, args, true);
 }
 
 /* --- Joining and filling ----------------------------------------------------------------------- */
 
-METHOD(str_join) {
+static BUILTIN(str_join) {
     struct strb b = interp_builder(in);
     struct iter it = iter_init(in, args->pos[0]);
     struct value item;
@@ -467,19 +464,19 @@ static struct value justify(struct interp *in, struct value self, const struct a
     return take_like(in, &b, self);
 }
 
-METHOD(str_ljust) {
+static BUILTIN(str_ljust) {
     return justify(in, self, args, 0);
 }
 
-METHOD(str_center) {
+static BUILTIN(str_center) {
     return justify(in, self, args, 1);
 }
 
-METHOD(str_rjust) {
+static BUILTIN(str_rjust) {
     return justify(in, self, args, 2);
 }
 
-METHOD(str_zfill) {
+static BUILTIN(str_zfill) {
     const int64_t width = arg_int(in, args, 0, 0);
     const struct str *s = self.str;
     if (width <= s->n_chars)
@@ -492,7 +489,7 @@ METHOD(str_zfill) {
     return take_like(in, &b, self);
 }
 
-METHOD(str_expandtabs) {
+static BUILTIN(str_expandtabs) {
     const int64_t size = arg_int(in, args, 0, 8);
     struct strb b = interp_builder(in);
     int64_t column = 0;
@@ -512,11 +509,11 @@ METHOD(str_expandtabs) {
     return take_like(in, &b, self);
 }
 
-METHOD(str_format) {
+static BUILTIN(str_format) {
     return format_braces(in, self.str, args, (struct value){.kind = V_MISSING});
 }
 
-METHOD(str_format_map) {
+static BUILTIN(str_format_map) {
     return format_braces(in, self.str, &(struct args){.n_pos = 0}, args->pos[0]);
 }
 
@@ -534,52 +531,52 @@ static struct value all(struct interp *in, struct value self, bool (*is)(uint32_
     return value_bool(self.str->len > 0);
 }
 
-METHOD(str_isalpha) {
+static BUILTIN(str_isalpha) {
     return all(in, self, unicode_is_alpha);
 }
 
-METHOD(str_isalnum) {
+static BUILTIN(str_isalnum) {
     return all(in, self, unicode_is_alnum);
 }
 
-METHOD(str_isdecimal) {
+static BUILTIN(str_isdecimal) {
     return all(in, self, unicode_is_decimal);
 }
 
-METHOD(str_isdigit) {
+static BUILTIN(str_isdigit) {
     return all(in, self, unicode_is_digit);
 }
 
-METHOD(str_isnumeric) {
+static BUILTIN(str_isnumeric) {
     return all(in, self, unicode_is_numeric);
 }
 
-METHOD(str_isspace) {
+static BUILTIN(str_isspace) {
     return all(in, self, unicode_is_space);
 }
 
-METHOD(str_isprintable) {
+static BUILTIN(str_isprintable) {
     return value_bool(self.str->len == 0 || all(in, self, unicode_is_printable).boolean);
 }
 
-METHOD(str_isascii) {
+static BUILTIN(str_isascii) {
     return value_bool(str_is_ascii(self.str));
 }
 
-METHOD(str_isidentifier) {
+static BUILTIN(str_isidentifier) {
     const bool words = all(in, self, unicode_is_word).boolean;
     return value_bool(words && !(self.str->bytes[0] >= '0' && self.str->bytes[0] <= '9'));
 }
 
-METHOD(str_isupper) {
+static BUILTIN(str_isupper) {
     return builtin_call(in, test_find("upper", 5), self, &(struct args){.n_pos = 0});
 }
 
-METHOD(str_islower) {
+static BUILTIN(str_islower) {
     return builtin_call(in, test_find("lower", 5), self, &(struct args){.n_pos = 0});
 }
 
-METHOD(str_istitle) {
+static BUILTIN(str_istitle) {
     bool cased = false; /* whether the character before has case */
     bool any = false;
     for (size_t i = 0; i < self.str->len;) {

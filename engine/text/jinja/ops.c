@@ -194,10 +194,14 @@ struct value op_concat_str(struct interp *in, const struct str *a, const struct 
 
 static struct value repeat_str(struct interp *in, const struct str *s, int64_t times) {
     struct strb b = interp_builder(in);
-    for (int64_t i = 0; i < times && !b.failed && interp_charge_bytes(in, s->len); i++)
+    if (times < 0)
+        times = 0;
+    if (!s->runs)
+        strb_repeat(&b, s->bytes, s->len, (size_t)times, s->user);
+    for (int64_t i = 0; s->runs && i < times && !b.failed; i++)
         strb_append_str(&b, s);
-    const struct str *result = strb_take(&b);
-    return interp_str(in, result ? str_as_markup(&in->arena, result, s->markup) : NULL);
+    const struct value result = interp_take(in, &b);
+    return interp_str(in, str_as_markup(&in->arena, result.str, s->markup));
 }
 
 static struct value repeat_seq(struct interp *in, struct value v, int64_t times) {

@@ -138,6 +138,8 @@ static struct target *parse_target(struct parser *p, bool attributes) {
     } else {
         t = parser_alloc(p, 1, sizeof *t);
         const struct str *name = parse_assignable_name(p);
+        if (name && p->fors > 0 && str_is(name, "loop"))
+            lexer_fail(&p->lexer, line, "the special name loop cannot be assigned in a for loop");
         if (t) {
             t->line = line;
             t->name = name;
@@ -206,9 +208,8 @@ static struct stmt *parse_for(struct parser *p, uint32_t line) {
     if (!st)
         return NULL;
     struct for_def *loop = &st->loop;
+    p->fors++;
     loop->target = parse_target_list(p, /* attributes= */ false, "in");
-    if (loop->target && loop->target->kind == TARGET_NAME && str_is(loop->target->name, "loop"))
-        lexer_fail(&p->lexer, line, "a for loop cannot assign to the special name loop");
     parser_expect_name(p, "in");
     loop->iterable = parse_tuple(p, /* with_condition= */ false, "recursive");
     if (parser_accept_name(p, "if")) {
@@ -224,6 +225,7 @@ static struct stmt *parse_for(struct parser *p, uint32_t line) {
     p->loops--;
     if (parser_accept_name(p, "else"))
         parse_inner_body(p, "for", line, "endfor", &loop->otherwise);
+    p->fors--;
     parser_expect_name(p, "endfor");
     return st;
 }

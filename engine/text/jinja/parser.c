@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "parser.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { FIRST_ITEMS = 4 };
@@ -55,9 +56,8 @@ void parser_fail_unexpected(struct parser *p, const char *expected) {
 void parser_expect(struct parser *p, enum token_kind kind) {
     if (parser_accept(p, kind))
         return;
-    char expected[32] = "'";
-    strncat(expected, token_kind_name(kind), sizeof expected - 3);
-    strncat(expected, "'", 2);
+    char expected[32];
+    (void)snprintf(expected, sizeof expected, "'%s'", token_kind_name(kind)); /* fits */
     parser_fail_unexpected(p, expected);
 }
 

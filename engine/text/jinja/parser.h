@@ -33,7 +33,8 @@ struct parser {
     bool has_ahead;
     struct dict *names; /* interned */
     uint32_t depth;
-    uint32_t loops; /* open for loops within the innermost macro */
+    uint32_t loops; /* open for loops within the innermost macro: where break is allowed */
+    uint32_t fors;  /* all open for loops */
     struct macro_uses uses;
     /*
      * A filter or test that does not exist is an error of the template, except inside if and

@@ -204,12 +204,17 @@ size_t str_rfind(const struct str *s, size_t from, size_t to, const struct str *
     return SIZE_MAX;
 }
 
+static bool fail(struct strb *b, size_t wanted) {
+    if (!b->failed)
+        b->wanted = wanted;
+    b->failed = true;
+    return false;
+}
+
 /* Room for len more bytes; false once failed. */
 static bool reserve(struct strb *b, size_t len) {
-    if (b->failed || len > MAX_LEN - b->len) {
-        b->failed = true;
-        return false;
-    }
+    if (b->failed || len > MAX_LEN - b->len)
+        return fail(b, SIZE_MAX);
     if (b->len + len <= b->cap)
         return true;
 
@@ -217,10 +222,8 @@ static bool reserve(struct strb *b, size_t len) {
     if (cap < b->len + len)
         cap = b->len + len;
     char *bytes = arena_alloc(b->arena, cap);
-    if (!bytes) {
-        b->failed = true;
-        return false;
-    }
+    if (!bytes)
+        return fail(b, cap);
     if (b->len)
         memcpy(bytes, b->bytes, b->len);
     b->bytes = bytes;
@@ -238,7 +241,7 @@ static void mark(struct strb *b, bool user) {
         const uint32_t cap = b->cap_runs ? b->cap_runs * 2 : FIRST_RUNS;
         struct run *runs = arena_alloc(b->arena, cap * sizeof *runs);
         if (!runs) {
-            b->failed = true;
+            (void)fail(b, cap * sizeof *runs); /* sticky */
             return;
         }
         if (b->n_runs)
@@ -292,10 +295,16 @@ void strb_append_str(struct strb *b, const struct str *s) {
 }
 
 void strb_repeat(struct strb *b, const char *bytes, size_t len, size_t times, bool user) {
-    if (len && times > MAX_LEN / len)
-        b->failed = true;
-    for (size_t i = 0; i < times && !b->failed; i++)
-        strb_append(b, bytes, len, user);
+    size_t total;
+    if (!size_mul(len, times, &total))
+        total = SIZE_MAX;
+    if (total == 0 || !reserve(b, total))
+        return;
+    for (size_t i = 0; i < times; i++)
+        memcpy(b->bytes + b->len + i * len, bytes, len);
+    b->len += total;
+    b->n_chars += str_count_chars(bytes, len) * times;
+    mark(b, user);
 }
 
 const struct str *strb_take(struct strb *b) {

@@ -46,6 +46,7 @@ struct strb {
     uint32_t n_runs;
     uint32_t cap_runs;
     bool failed;
+    size_t wanted; /* bytes that were not to be had; valid if failed */
 };
 
 /* All of these return NULL when memory is exhausted. Invalid UTF-8 becomes U+FFFD in str_copy. */

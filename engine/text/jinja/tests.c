@@ -8,74 +8,71 @@
 #include "ops.h"
 #include "text.h"
 
-#define TEST(name)                                                                                 \
-    static struct value name(struct interp *in, struct value self, const struct args *args)
-
-TEST(test_defined) {
+static BUILTIN(test_defined) {
     return value_bool(self.kind != V_UNDEFINED);
 }
 
-TEST(test_undefined) {
+static BUILTIN(test_undefined) {
     return value_bool(self.kind == V_UNDEFINED);
 }
 
-TEST(test_none) {
+static BUILTIN(test_none) {
     return value_bool(self.kind == V_NONE);
 }
 
-TEST(test_boolean) {
+static BUILTIN(test_boolean) {
     return value_bool(self.kind == V_BOOL);
 }
 
-TEST(test_true) {
+static BUILTIN(test_true) {
     return value_bool(self.kind == V_BOOL && self.boolean);
 }
 
-TEST(test_false) {
+static BUILTIN(test_false) {
     return value_bool(self.kind == V_BOOL && !self.boolean);
 }
 
-TEST(test_integer) {
+static BUILTIN(test_integer) {
     return value_bool(self.kind == V_INT);
 }
 
-TEST(test_float) {
+static BUILTIN(test_float) {
     return value_bool(self.kind == V_FLOAT);
 }
 
-TEST(test_number) {
+static BUILTIN(test_number) {
     return value_bool(value_is_number(self));
 }
 
-TEST(test_string) {
+static BUILTIN(test_string) {
     return value_bool(self.kind == V_STR);
 }
 
-TEST(test_mapping) {
+static BUILTIN(test_mapping) {
     return value_bool(self.kind == V_DICT);
 }
 
 /* What has a length and items by index. */
-TEST(test_sequence) {
+static BUILTIN(test_sequence) {
     return value_bool(self.kind == V_STR || self.kind == V_LIST || self.kind == V_TUPLE ||
                       self.kind == V_DICT || self.kind == V_RANGE || self.kind == V_UNDEFINED);
 }
 
-TEST(test_iterable) {
+static BUILTIN(test_iterable) {
     return value_bool(iter_possible(self) || self.kind == V_LOOP);
 }
 
-TEST(test_callable) {
+static BUILTIN(test_callable) {
     return value_bool(self.kind == V_FUNCTION || self.kind == V_METHOD || self.kind == V_MACRO ||
                       self.kind == V_LOOP || self.kind == V_JOINER || self.kind == V_UNDEFINED);
 }
 
-TEST(test_escaped) {
+static BUILTIN(test_escaped) {
     return value_bool(self.kind == V_STR && self.str->markup);
 }
 
 /* The same object; what Python makes one object of (small numbers, equal literals) counts. */
-TEST(test_sameas) {
+static BUILTIN(test_sameas) {
     const struct value other = args->pos[0];
     if (self.kind != other.kind)
         return value_bool(false);
@@ -97,11 +94,11 @@ static bool all_cased(struct interp *in, struct value self, bool upper) {
     return cased;
 }
 
-TEST(test_upper) {
+static BUILTIN(test_upper) {
     return value_bool(all_cased(in, self, /* upper= */ true));
 }
 
-TEST(test_lower) {
+static BUILTIN(test_lower) {
     return value_bool(all_cased(in, self, /* upper= */ false));
 }
 
@@ -111,51 +108,51 @@ static struct value remainder_is(struct interp *in, struct value self, struct va
     return value_bool(!in->failed && value_equal(rest, value_int(wanted)));
 }
 
-TEST(test_even) {
+static BUILTIN(test_even) {
     return remainder_is(in, self, value_int(2), 0);
 }
 
-TEST(test_odd) {
+static BUILTIN(test_odd) {
     return remainder_is(in, self, value_int(2), 1);
 }
 
-TEST(test_divisibleby) {
+static BUILTIN(test_divisibleby) {
     return remainder_is(in, self, args->pos[0], 0);
 }
 
-TEST(test_in) {
+static BUILTIN(test_in) {
     return value_bool(op_contains(in, args->pos[0], self));
 }
 
-TEST(test_eq) {
+static BUILTIN(test_eq) {
     return value_bool(op_compare(in, OP_EQ, self, args->pos[0]));
 }
 
-TEST(test_ne) {
+static BUILTIN(test_ne) {
     return value_bool(op_compare(in, OP_NE, self, args->pos[0]));
 }
 
-TEST(test_lt) {
+static BUILTIN(test_lt) {
     return value_bool(op_compare(in, OP_LT, self, args->pos[0]));
 }
 
-TEST(test_le) {
+static BUILTIN(test_le) {
     return value_bool(op_compare(in, OP_LE, self, args->pos[0]));
 }
 
-TEST(test_gt) {
+static BUILTIN(test_gt) {
     return value_bool(op_compare(in, OP_GT, self, args->pos[0]));
 }
 
-TEST(test_ge) {
+static BUILTIN(test_ge) {
     return value_bool(op_compare(in, OP_GE, self, args->pos[0]));
 }
 
-TEST(test_filter) {
+static BUILTIN(test_filter) {
     return value_bool(self.kind == V_STR && filter_find(self.str->bytes, self.str->len));
 }
 
-TEST(test_test) {
+static BUILTIN(test_test) {
     return value_bool(self.kind == V_STR && test_find(self.str->bytes, self.str->len));
 }
 

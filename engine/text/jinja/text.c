@@ -2,45 +2,18 @@
 #include "text.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "exec.h"
 #include "iter.h"
-
-size_t text_format_float(double real, char ret[32]) {
-    if (!isfinite(real)) {
-        const char *name = isnan(real) ? "nan" : real < 0 ? "-inf" : "inf";
-        return (size_t)snprintf(ret, 32, "%s", name);
-    }
-    char digits[40];
-    for (int precision = 0; precision < 17; precision++) {
-        (void)snprintf(digits, sizeof digits, "%.*e", precision, real); /* fits */
-        if (strtod(digits, NULL) == real) /* the locale is never set */
-            break;
-    }
-    /* digits is [-]d[.ddd]e[+-]dd: Python writes exponents below -4 and from 16 on. */
-    const char *mantissa = digits[0] == '-' ? digits + 1 : digits;
-    char *mark = strchr(digits, 'e');
-    const int exponent = (int)strtol(mark + 1, NULL, 10);
-    const int n_digits = mantissa[1] == '.' ? (int)(mark - mantissa) - 1 : 1;
-    const char *sign = signbit(real) ? "-" : "";
-    if (exponent < -4 || exponent >= 16) {
-        *mark = '\0';
-        return (size_t)snprintf(ret, 32, "%s%se%c%02d", sign, mantissa, exponent < 0 ? '-' : '+',
-                                abs(exponent));
-    }
-    const int decimals = n_digits - 1 - exponent;
-    return (size_t)snprintf(ret, 32, "%.*f", decimals < 1 ? 1 : decimals, real);
-}
+#include "number.h"
 
 static void append_number(struct strb *b, struct value v) {
     char text[32];
     size_t n;
     if (v.kind == V_FLOAT)
-        n = text_format_float(v.real, text);
+        n = number_format_float(v.real, text);
     else
         n = (size_t)snprintf(text, sizeof text, "%" PRId64, v.integer);
     strb_append(b, text, n, v.user);

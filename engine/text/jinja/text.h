@@ -24,9 +24,6 @@ void text_append(struct interp *in, struct strb *b, struct value v);
 void text_append_repr(struct interp *in, struct strb *b, struct value v);
 struct value text_of(struct interp *in, struct value v); /* str(v): always a string */
 
-/* Python's shortest text of a float that reads back as the same float. */
-size_t text_format_float(double real, char ret[32]);
-
 struct json_style {
     bool ensure_ascii;
     bool sort_keys;

@@ -286,6 +286,10 @@ static void test_end_ids_are_the_union(void **state) {
                   "{\"id\":12,\"content\":\"<end>\"}],\"model\":{}}");
     expect_eos((token_id[]){4, 6, 3, 12}, 4);
 
+    /* written with escapes in one file and without in the other */
+    scratch_write("m/tokenizer_config.json", "{\"eos_token\":\"<\\u0065nd>\"}");
+    expect_eos((token_id[]){4, 6, 3, 12}, 4);
+
     /* what is no id of the vocabulary cannot occur */
     scratch_write("m/generation_config.json", "{\"eos_token_id\":[-1,20,21,99999999999,19]}");
     scratch_write("m/tokenizer_config.json", "{\"eos_token\":null}");
