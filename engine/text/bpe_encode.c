@@ -267,6 +267,8 @@ static int encode_dropping(const struct bpe *bpe, const char *word, size_t len,
     struct buf known = {.data = NULL};
     size_t n;
 
+    if (bpe->options.ignore_merges && bpe_find(bpe, word, len) != TOKEN_NONE)
+        return token_buf_push(ret_ids, bpe_find(bpe, word, len));
     for (size_t i = 0; i < len; i += n) {
         n = bpe_unit_len(bpe, word + i, len - i);
         if (token_trie_find(&bpe->trie, word + i, n) != TRIE_NO_VALUE ||
@@ -274,10 +276,8 @@ static int encode_dropping(const struct bpe *bpe, const char *word, size_t len,
             buf_append(&known, word + i, n);
     }
     int r = buf_failed(&known) ? -ENOMEM : 0;
-    const bool changed = known.len < len;
     if (r == 0 && known.len > 0)
-        r = encode_word(bpe, known.data, known.len, bpe->options.ignore_merges && !changed,
-                        ret_ids);
+        r = encode_word(bpe, known.data, known.len, /* unreachable_too= */ false, ret_ids);
     buf_fini(&known);
     return r;
 }
