@@ -9,7 +9,7 @@ static void set_message(struct error *reterr, const char *fmt, va_list args) {
     (void)vsnprintf(reterr->message, sizeof reterr->message, fmt, args); /* a cut message is fine */
 }
 
-int error_set(struct error *reterr, int code, const char *fmt, ...) {
+int(error_set)(struct error *reterr, int code, const char *fmt, ...) {
     if (!reterr)
         return code;
 
@@ -21,7 +21,7 @@ int error_set(struct error *reterr, int code, const char *fmt, ...) {
     return code;
 }
 
-int error_set_param(struct error *reterr, int code, const char *param, const char *fmt, ...) {
+int(error_set_param)(struct error *reterr, int code, const char *param, const char *fmt, ...) {
     if (!reterr)
         return code;
 
@@ -33,7 +33,7 @@ int error_set_param(struct error *reterr, int code, const char *param, const cha
     return code;
 }
 
-int error_prefix(struct error *reterr, int code, const char *fmt, ...) {
+int(error_prefix)(struct error *reterr, int code, const char *fmt, ...) {
     if (!reterr)
         return code;
 

@@ -179,9 +179,9 @@ int file_join_beneath(const char *root, const char *dir, const char *name, char 
 
     char *real_root = realpath(root, NULL);
     char *real_path = realpath(ret_path, NULL);
-    int r = real_root && real_path ? 0 : -errno;
-    if (r < 0)
-        r = error_set(reterr, r, "%s: %s", real_root ? ret_path : root, strerror(-r));
+    int r = 0;
+    if (!real_root || !real_path)
+        r = error_set(reterr, -errno, "%s: %s", real_root ? ret_path : root, strerror(errno));
     else if (!is_beneath(real_root, real_path))
         r = error_set(reterr, -EINVAL, "%s: leads out of %s", ret_path, root);
     free(real_root); /* from realpath, not from mem.h */

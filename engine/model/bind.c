@@ -134,8 +134,8 @@ static void report(const struct bind *b, const struct tensor_rule *rule, int cod
 
     char layers[64];
     format_layers(rule, tally, layers, sizeof layers);
-    problems_add(b->build->problems, code, "%s: %s%s%s%s", rule_name(b, rule), what, layers,
-                 tally->detail[0] ? ": " : "", tally->detail);
+    problems_add(b->build->problems, code, "%s: %s%s%s%s%s", rule_name(b, rule), what, layers,
+                 tally->detail[0] ? " (" : "", tally->detail, tally->detail[0] ? ")" : "");
 }
 
 static void bind_rule(struct bind *b, const struct tensor_rule *rule) {
@@ -173,7 +173,7 @@ static void bind_rule(struct bind *b, const struct tensor_rule *rule) {
     }
     report(b, rule, -EINVAL, &missing, "missing");
     report(b, rule, -EINVAL, &misshaped, "wrong shape");
-    report(b, rule, -ENOTSUP, &not_served, "type is not served");
+    report(b, rule, -ENOTSUP, &not_served, "type not served");
 }
 
 /* True if name is what pattern says up to '#', then a layer that the model has, then '.'. */

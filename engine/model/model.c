@@ -9,8 +9,10 @@
 
 #include "kvasir/file.h"
 #include "kvasir/mem.h"
+#include "kvasir/tokenizer.h"
 #include "model/model_impl.h"
 #include "model/rope_config.h"
+#include "text/tokenizer_gguf.h"
 
 const struct model_info *model_info(const struct model *model) {
     return &model->info;
@@ -37,10 +39,6 @@ void model_add_eos(struct model_info *info, int64_t id) {
             return;
     if (info->n_eos < MODEL_MAX_EOS)
         info->eos[info->n_eos++] = (token_id)id;
-}
-
-void model_init_sampling(struct model_info *info) {
-    info->generation_defaults = sampling_defaults();
 }
 
 /* Adds one bound tensor to the table of types and the totals. */
@@ -116,13 +114,23 @@ static bool has_suffix(const char *path, const char *suffix) {
     return n > n_suffix && strcmp(path + n - n_suffix, suffix) == 0;
 }
 
-static int open_path(struct model *model, const char *path, struct error *reterr) {
-    model->info.bos = TOKEN_NONE;
-    model_init_sampling(&model->info);
-    model->info.path = arena_dup(&model->arena, path, strlen(path));
-    if (!model->info.path)
-        return error_set(reterr, -ENOMEM, "%s: no memory", path);
+/* An empty model of this path; NULL if there is no memory. */
+static struct model *create(const char *path) {
+    struct model *model = mem_alloc_zero(1, sizeof *model);
+    if (!model)
+        return NULL;
 
+    model->info.bos = TOKEN_NONE;
+    model->info.generation_defaults = sampling_defaults();
+    model->info.path = arena_dup(&model->arena, path, strlen(path));
+    if (!model->info.path) {
+        model_close(model);
+        return NULL;
+    }
+    return model;
+}
+
+static int open_path(struct model *model, const char *path, struct error *reterr) {
     if (!file_exists(path))
         return error_set(reterr, -ENOENT, "%s: there is no such folder or file", path);
     if (file_is_dir(path))
@@ -136,11 +144,29 @@ static int open_path(struct model *model, const char *path, struct error *reterr
 }
 
 int model_open(const char *path, struct model **ret_model, struct error *reterr) {
-    struct model *model = mem_alloc_zero(1, sizeof *model);
+    struct model *model = create(path);
     if (!model)
         return error_set(reterr, -ENOMEM, "%s: no memory", path);
 
     const int r = open_path(model, path, reterr);
+    if (r < 0) {
+        model_close(model);
+        return r;
+    }
+    *ret_model = model;
+    return 0;
+}
+
+int model_from_gguf(struct gguf *gguf, const char *path, struct model **ret_model,
+                    struct error *reterr) {
+    struct model *model = create(path);
+    if (!model) {
+        gguf_close(gguf);
+        return error_set(reterr, -ENOMEM, "%s: no memory", path);
+    }
+
+    model->gguf = gguf;
+    const int r = model_read_gguf(model, path, reterr);
     if (r < 0) {
         model_close(model);
         return r;
@@ -156,4 +182,10 @@ void model_close(struct model *model) {
     tensor_dir_fini(&model->own_dir);
     arena_fini(&model->arena);
     mem_free(model);
+}
+
+int model_open_tokenizer(const struct model *model, struct tokenizer **ret_tokenizer,
+                         struct error *reterr) {
+    return model->gguf ? tokenizer_open_gguf(model->gguf, ret_tokenizer, reterr)
+                       : tokenizer_open_dir(model->folder.dir, ret_tokenizer, reterr);
 }

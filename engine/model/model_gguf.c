@@ -45,7 +45,7 @@ static int choose_family(struct model *model, struct gguf_config *config, struct
 static const char *name_of(struct model *model, const char *path) {
     const char *slash = strrchr(path, '/');
     const char *name = slash ? slash + 1 : path;
-    size_t len = strlen(name) - strlen(".gguf");
+    size_t len = strlen(name) - strlen(".gguf"); /* which model_open asked for */
 
     static const char shard[] = "-00001-of-";
     const size_t n_shard = sizeof shard - 1 + 5;
@@ -160,18 +160,20 @@ static int open_with_keys(struct model *model, struct error *reterr) {
     model_bind(model, STORED_GGUF, &problems);
     read_text(model, &problems);
     read_sampling(model, &problems);
-    return problems_status(&problems, "the file does not fit together", reterr);
+    return problems_status(&problems, "cannot be served", reterr);
 }
 
-int model_open_gguf(struct model *model, const char *path, struct error *reterr) {
-    int r = gguf_open(path, &model->gguf, reterr);
-    if (r < 0)
-        return r;
-
+int model_read_gguf(struct model *model, const char *path, struct error *reterr) {
     model->info.format = "gguf";
     model->info.name = name_of(model, path);
     if (!model->info.name)
         return error_set(reterr, -ENOMEM, "%s: no memory", path);
-    r = open_with_keys(model, reterr);
+
+    const int r = open_with_keys(model, reterr);
     return r < 0 ? error_prefix(reterr, r, "%s", path) : 0;
+}
+
+int model_open_gguf(struct model *model, const char *path, struct error *reterr) {
+    const int r = gguf_open(path, &model->gguf, reterr);
+    return r < 0 ? r : model_read_gguf(model, path, reterr);
 }

@@ -90,11 +90,11 @@ static int open_with_config(struct model *model, const char *text, size_t len,
 
     model->dir = &model->own_dir;
     model_bind(model, STORED_HF, &problems);
-    r = problems_status(&problems, "the weights do not fit config.json", reterr);
+    r = problems_status(&problems, "cannot be served", reterr);
     if (r == 0)
         r = model_read_hf_text(model, &config, &problems, reterr);
     if (r == 0)
-        r = problems_status(&problems, "the settings are wrong", reterr);
+        r = problems_status(&problems, "cannot be served", reterr);
     return r;
 }
 

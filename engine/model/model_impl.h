@@ -33,6 +33,13 @@ struct model {
 int model_open_hf(struct model *model, const char *path, struct error *reterr) KV_MUST_CHECK;
 int model_open_gguf(struct model *model, const char *path, struct error *reterr) KV_MUST_CHECK;
 
+/* A model from a file that is parsed already; takes gguf in every case. The fuzzer's way in. */
+int model_from_gguf(struct gguf *gguf, const char *path, struct model **ret_model,
+                    struct error *reterr) KV_MUST_CHECK;
+
+/* The part that both have in common: model->gguf is set. */
+int model_read_gguf(struct model *model, const char *path, struct error *reterr) KV_MUST_CHECK;
+
 /* Reads bos, end ids, chat template and sampling defaults of a folder into model->info. */
 int model_read_hf_text(struct model *model, const struct hf_config *config,
                        struct problems *problems, struct error *reterr) KV_MUST_CHECK;
@@ -42,8 +49,5 @@ void model_bind(struct model *model, enum stored_format format, struct problems 
 
 /* Adds an end-of-generation id unless it is there already or no id of the vocabulary. */
 void model_add_eos(struct model_info *info, int64_t id);
-
-/* What sampling falls back to where neither request nor model says anything. */
-void model_init_sampling(struct model_info *info);
 
 #endif

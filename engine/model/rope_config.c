@@ -300,7 +300,6 @@ void rope_read_gguf(const struct gguf_config *config, struct hparams_build *buil
     };
     struct rope_params *rope = &hp->rope;
     read_kind_gguf(config, rope);
-    check(rope, build);
 
     const float *divisors = read_divisors(config, "rope_freqs.weight", build);
     if (divisors && rope->kind == ROPE_DEFAULT) {
@@ -316,6 +315,7 @@ void rope_read_gguf(const struct gguf_config *config, struct hparams_build *buil
         read_longrope_gguf(config, build);
     else if (rope->kind == ROPE_DEFAULT)
         rope->factor = 1;
+    check(rope, build);
     hp->max_position = scaled_length(rope, hp->max_position);
 }
 

@@ -16,10 +16,12 @@
 #define KV_PRINTF(fmt_index, first_arg) __attribute__((format(printf, fmt_index, first_arg)))
 #define KV_MUST_CHECK __attribute__((warn_unused_result))
 #define KV_NORETURN __attribute__((noreturn))
+#define KV_UNUSED __attribute__((unused)) /* a parameter that a fixed shape asks for */
 #else
 #define KV_PRINTF(fmt_index, first_arg)
 #define KV_MUST_CHECK
 #define KV_NORETURN
+#define KV_UNUSED
 #endif
 
 /* A zeroed struct is "no error". Plain value; the texts are always NUL-terminated. */
@@ -40,6 +42,17 @@ int error_set_param(struct error *reterr, int code, const char *param, const cha
 
 /* Puts "<context>: " before the message that is already there. Returns code. */
 int error_prefix(struct error *reterr, int code, const char *fmt, ...) KV_PRINTF(3, 4);
+
+/*
+ * clang's analyzer sees one file at a time and would take the returned code for any number, 0
+ * included; this tells it. Compilers see the functions.
+ */
+#ifdef __clang_analyzer__
+#define error_set(reterr, code, ...) ((void)error_set(reterr, code, __VA_ARGS__), (code))
+#define error_set_param(reterr, code, ...)                                                         \
+    ((void)error_set_param(reterr, code, __VA_ARGS__), (code))
+#define error_prefix(reterr, code, ...) ((void)error_prefix(reterr, code, __VA_ARGS__), (code))
+#endif
 
 /* Prints the expression and its place to standard error and aborts. For INVARIANT only. */
 KV_NORETURN void invariant_failed(const char *expr, const char *file, int line, const char *func);

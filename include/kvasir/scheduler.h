@@ -89,7 +89,7 @@ struct scheduler_event {
     seq_id id;
     token_id token; /* TOKEN_NONE: no new token (prompt scores only, or an end without one) */
     enum finish_reason finish;
-    token_id stop_token; /* with FINISH_STOP by an id: that id; else TOKEN_NONE */
+    token_id stop_token; /* with FINISH_STOP: that id, which is also `token`; else TOKEN_NONE */
     float logprob;       /* valid if asked for */
     uint32_t rank;
     uint32_t n_top;
@@ -113,9 +113,16 @@ struct scheduler_output {
     struct scheduler_output *next; /* older first */
     struct scheduler_event *events;
     uint32_t n_events;
-    /* private */
-    struct arena arena;
+    /* private: room reserved behind the struct, in the same allocation */
+    uint32_t cap_events;
+    uint32_t n_tops, cap_tops;
+    uint32_t n_scores, cap_scores;
+    struct token_logprob *tops;
+    struct row_output *scores;
 };
+
+/* Bounds of scheduler_stats::steps_by_tokens: 1, 8, 16, 32, ... doubling to 16384 tokens. */
+enum { SCHEDULER_STEP_BOUNDS = 13 };
 
 /* A snapshot for /metrics and for people. Counters only grow; gauges are of the last step. */
 struct scheduler_stats {
@@ -127,6 +134,8 @@ struct scheduler_stats {
     uint64_t prompt_tokens_computed, prompt_tokens_cached, generated_tokens;
     uint64_t prefix_queries, prefix_hits;                   /* in tokens, as vLLM counts */
     uint64_t step_tokens;                                   /* sum of batch sizes */
+    uint64_t steps_by_tokens[SCHEDULER_STEP_BOUNDS + 1];    /* by batch size, at most the bound;
+                                                               the last: above all */
     uint64_t schedule_ns, forward_ns, sample_ns, output_ns; /* sums over all steps */
     uint64_t last_step_end_us;                              /* 0: none yet */
     bool stepping;                                          /* a step is being computed */
@@ -139,15 +148,17 @@ int scheduler_start(const struct scheduler_options *options, struct scheduler **
 /* Cancels what is left, ends the thread, frees everything. NULL is fine. */
 void scheduler_stop(struct scheduler *scheduler);
 
-/* An empty request whose arena is limited to max_bytes, with room for n_prompt ids copied in. */
+/* A request whose arena is limited to max_bytes (0: no limit), with the prompt copied in and all
+ * else zero: fill at least sampling (sampling_defaults) and max_tokens. NULL without memory. */
 struct scheduler_request *scheduler_request_create(const token_id *prompt, uint32_t n_prompt,
                                                    size_t max_bytes);
 void scheduler_request_free(struct scheduler_request *request);
 
 /*
  * Takes the request in every case; on success gives its id. -EINVAL: it can never fit (message
- * with both numbers: prompt against max_model_len or against the KV pool); -EAGAIN: the queue is
- * full; -ESHUTDOWN: stopping; -ENOMEM.
+ * with both numbers; param is "max_model_len" or "kv_pool", whichever is too small), or a token
+ * id is outside the vocabulary (param "prompt"); -EAGAIN: the queue is full (param
+ * "max_queued_requests" or "max_queued_tokens"); -ESHUTDOWN: stopping; -ENOMEM.
  */
 int scheduler_submit(struct scheduler *scheduler, struct scheduler_request *request, seq_id *ret_id,
                      struct error *reterr) KV_MUST_CHECK;

@@ -19,7 +19,7 @@ bool utf8_is_incomplete(const char *bytes, size_t len);
 size_t utf8_decode(const char *bytes, size_t len, uint32_t *ret_codepoint);
 
 /* Writes 1..4 bytes (no NUL) and returns how many; cp must be a valid scalar value. */
-size_t utf8_encode(uint32_t codepoint, char ret_bytes[4]);
+size_t utf8_encode(uint32_t cp, char ret_bytes[4]);
 
 bool utf8_valid(const char *bytes, size_t len);
 

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * attend - softmax(q k) v of a panel's rows over their paged contexts.
+ *
+ * One kernel for decode, chunk and prefill. The context of a sequence is cut at fixed absolute
+ * positions into spans of ATTEND_SPAN, each of which gives a partial result (online softmax over
+ * its tiles, from nothing); partial results are merged in the order of the spans. Whether one
+ * worker does all spans or several share them, which rows are computed together, and how blocks
+ * lie, changes nothing in any row's sequence of float operations.
+ *
+ * K and V are read once for a tile of query rows: all query heads of a kv head, times up to
+ * ATTEND_ROWS / group tokens.
+ */
+#ifndef KVASIR_ENGINE_ATTEND_H
+#define KVASIR_ENGINE_ATTEND_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "layers/forward.h"
+
+enum {
+    ATTEND_ROWS = 64,  /* query rows of a tile, unless one token's group is larger */
+    ATTEND_SPAN = 512, /* positions; a multiple of ATTENTION_TILE */
+};
+
+/* Consecutive tokens of one sequence whose attention is computed together. */
+struct attend_tile {
+    const struct batch_seq *seq;
+    uint32_t first_row; /* of the batch */
+    uint32_t n_tokens;
+    uint32_t position;   /* of its first token */
+    uint32_t first_span; /* spans that it sees */
+    uint32_t n_spans;
+    uint32_t partial_unit; /* where its partial results go; ATTEND_WHOLE: one worker does all */
+};
+
+/* What a worker takes at once, for each kv head. */
+struct attend_item {
+    uint32_t tile;
+    uint32_t span; /* index from first_span; ATTEND_WHOLE: all of them, and the merging */
+};
+#define ATTEND_WHOLE UINT32_MAX
+
+struct attend_call {
+    uint32_t layer;
+    uint32_t sliding_window; /* 0: none */
+    const float *q;          /* [panel rows, q_stride], heads side by side */
+    size_t q_stride;
+    float *out; /* [panel rows, out_stride], likewise */
+    size_t out_stride;
+};
+
+void attend_run(struct forward *forward, const struct panel *panel, const struct attend_call *call);
+
+/* Sizing: floats of a partial unit (one token in one span, all heads), units, worker scratch. */
+size_t attend_partial_floats(const struct hparams *hparams);
+uint32_t attend_partial_units(const struct hparams *hparams, const struct forward_limits *limits);
+size_t attend_worker_bytes(const struct hparams *hparams);
+
+#endif

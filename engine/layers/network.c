@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "layers/network.h"
+
+#include <errno.h>
+
+#include "kvasir/mem.h"
+#include "layers/forward.h"
+
+static void layer_fini(struct layer *layer) {
+    mixer_of(layer->spec->mixer)->fini(layer);
+    ffn_of(layer->spec->ffn)->fini(layer);
+    mem_free(layer->mixer_norm);
+    mem_free(layer->ffn_norm);
+}
+
+static int layer_pack(struct layer *layer, struct packer *packer,
+                      const struct layer_weights *weights, struct error *reterr) {
+    int r = packer_vector(packer, &layer->mixer_norm, &weights->slots[W_ATTN_NORM], reterr);
+    if (r < 0)
+        return r;
+
+    r = mixer_of(layer->spec->mixer)->pack(layer, packer, weights, reterr);
+    if (r < 0)
+        return r;
+
+    r = packer_vector(packer, &layer->ffn_norm, &weights->slots[W_FFN_NORM], reterr);
+    if (r < 0)
+        return r;
+
+    return ffn_of(layer->spec->ffn)->pack(layer, packer, weights, reterr);
+}
+
+/* Packs every layer; where only the measure is wanted, into one that is not kept. */
+static int pack_layers(struct network *network, struct packer *packer,
+                       const struct hparams *hparams, struct error *reterr) {
+    const struct model_weights *weights = model_weights(packer->model);
+
+    for (uint32_t i = 0; i < hparams->n_layers; i++) {
+        struct layer measured;
+        struct layer *layer = packer->pool ? &network->layers[i] : &measured;
+
+        *layer = (struct layer){.spec = &hparams->layers[i], .index = i};
+        network->n_layers = packer->pool ? i + 1 : 0; /* those that have something to release */
+        int r = layer_pack(layer, packer, &weights->layers[i], reterr);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* The head is the embedding only if the family says so: a file may hold both, untied. */
+static int pack_head(struct network *network, struct packer *packer, struct error *reterr) {
+    const struct tensor *global = model_weights(packer->model)->global;
+    const bool own = global[W_OUTPUT].name != NULL;
+    const struct packer_source source = {
+        .weight = own ? &global[W_OUTPUT] : &global[W_TOKEN_EMBEDDING],
+    };
+
+    int r = packer_vector(packer, &network->output_norm, &global[W_OUTPUT_NORM], reterr);
+    if (r < 0)
+        return r;
+    return packer_linear(packer, &network->head, &source, /* n_sources= */ 1, reterr);
+}
+
+int network_pack(struct network *network, struct packer *packer, struct error *reterr) {
+    const struct hparams *hparams = model_hparams(packer->model);
+    int r = -ENOMEM;
+
+    *network = (struct network){
+        .embedding = &model_weights(packer->model)->global[W_TOKEN_EMBEDDING],
+    };
+    if (packer->pool) {
+        network->layers = mem_alloc_zero(hparams->n_layers, sizeof *network->layers);
+        if (!network->layers)
+            return error_set(reterr, r, "out of memory for %u layers", hparams->n_layers);
+    }
+
+    r = pack_layers(network, packer, hparams, reterr);
+    if (r == 0)
+        r = pack_head(network, packer, reterr);
+    if (r < 0 || !packer->pool)
+        network_fini(network);
+    return r;
+}
+
+void network_fini(struct network *network) {
+    for (uint32_t i = 0; i < network->n_layers; i++)
+        layer_fini(&network->layers[i]);
+    mem_free(network->layers);
+    mem_free(network->output_norm);
+    linear_fini(&network->head);
+    *network = (struct network){0};
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * network - the packed weights of a model, layer by layer.
+ *
+ * What a layer consists of is its layer_spec (hparams.h); each kind of mixer or ffn is one file
+ * here, which packs its own weights and runs on them. The network owns all of it; immutable
+ * between network_pack and network_fini.
+ */
+#ifndef KVASIR_ENGINE_NETWORK_H
+#define KVASIR_ENGINE_NETWORK_H
+
+#include <stdint.h>
+
+#include "kvasir/error.h"
+#include "layers/linear.h"
+#include "layers/packer.h"
+#include "model/hparams.h"
+#include "model/weights.h"
+
+struct attention_weights {
+    struct linear qkv;
+    struct linear o;
+    float *q_norm; /* [head_dim]; NULL: none */
+    float *k_norm;
+};
+
+struct gated_weights {
+    struct linear gate_up;
+    struct linear down;
+};
+
+struct layer {
+    const struct layer_spec *spec; /* lent from hparams */
+    uint32_t index;
+    float *mixer_norm; /* [hidden_size] */
+    union {
+        struct attention_weights attention; /* MIXER_ATTENTION */
+    } mixer;
+    float *ffn_norm; /* [hidden_size] */
+    union {
+        struct gated_weights gated; /* FFN_GATED */
+    } ffn;
+};
+
+struct network {
+    const struct tensor *embedding; /* lent; rows are dequantised from the file as they come */
+    uint32_t n_layers;
+    struct layer *layers;
+    float *output_norm; /* [hidden_size] */
+    struct linear head;
+};
+
+/* On failure nothing is left to release. A measuring packer leaves *network zeroed. */
+int network_pack(struct network *network, struct packer *packer, struct error *reterr)
+    KV_MUST_CHECK;
+void network_fini(struct network *network);
+
+#endif

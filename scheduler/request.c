@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * request - what a caller fills and submit takes: one arena that owns itself.
+ */
+#include <string.h>
+
+#include "kvasir/mem.h"
+#include "kvasir/scheduler.h"
+
+struct scheduler_request *scheduler_request_create(const token_id *prompt, uint32_t n_prompt,
+                                                   size_t max_bytes) {
+    struct arena arena;
+    arena_init(&arena, max_bytes);
+
+    struct scheduler_request *request = arena_alloc_zero(&arena, 1, sizeof *request);
+    token_id *copy = request ? arena_alloc_zero(&arena, n_prompt, sizeof *copy) : NULL;
+    if (!copy) {
+        arena_fini(&arena);
+        return NULL;
+    }
+
+    if (n_prompt > 0)
+        memcpy(copy, prompt, n_prompt * sizeof *copy);
+    *request = (struct scheduler_request){
+        .arena = arena, /* moved: the struct lives in the memory that its own field owns */
+        .prompt = copy,
+        .n_prompt = n_prompt,
+    };
+    return request;
+}
+
+void scheduler_request_free(struct scheduler_request *request) {
+    if (!request)
+        return;
+
+    struct arena arena = request->arena; /* out of the memory that is about to be freed */
+    arena_fini(&arena);
+}

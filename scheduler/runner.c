@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * runner - the engine thread: mail, plan, step, apply, publish; asleep when there is no work.
+ *
+ * The only file that calls the engine and reads a clock. Everything in struct scheduler but the
+ * mailbox and the stats belongs to the engine thread between start and stop.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <time.h>
+
+#include "core.h"
+#include "kvasir/clock.h"
+#include "kvasir/mem.h"
+#include "mailbox.h"
+#include "stats.h"
+
+struct scheduler {
+    struct scheduler_options options; /* never changes */
+    struct mailbox mailbox;           /* any thread */
+    struct stats stats;               /* written by the engine thread, read by any */
+    pthread_t thread;
+    struct core *core;
+    struct scheduler_stats totals; /* what the engine thread last wrote to stats */
+};
+
+static void publish_stats(struct scheduler *scheduler) {
+    core_stats(scheduler->core, &scheduler->totals);
+    stats_write(&scheduler->stats, &scheduler->totals);
+}
+
+static void read_mail(struct scheduler *scheduler, struct mail *mail) {
+    list_for_each (node, &mail->added) {
+        list_remove(node);
+        core_add(scheduler->core, list_entry(node, struct seq, mail_link));
+    }
+    list_for_each (node, &mail->cancelled) {
+        list_remove(node);
+        core_cancel(scheduler->core, list_entry(node, struct seq, cancel_link));
+    }
+}
+
+/* A computed step must not be lost for want of memory, so this waits for some. */
+static struct scheduler_output *output_create_patiently(const struct core *core) {
+    const struct timespec pause = {.tv_nsec = 1000000};
+    struct scheduler_output *output = core_output_create(core);
+    while (!output) {
+        (void)nanosleep(&pause, NULL); /* a shorter pause does no harm */
+        output = core_output_create(core);
+    }
+    return output;
+}
+
+static void prove(const struct core *core) {
+    struct error error = {.message = ""};
+    if (core->options.check_invariants && core_check(core, &error) < 0)
+        invariant_failed(error.message, __FILE__, __LINE__, __func__);
+}
+
+/* Hands the events up and forgets the sequences that have had their last one. */
+static void hand_over(struct scheduler *scheduler, struct scheduler_output *output) {
+    struct core *core = scheduler->core;
+    struct list finished;
+    list_init(&finished);
+    core_take_finished(core, &finished);
+
+    const bool has_events = output->n_events > 0;
+    mailbox_publish(&scheduler->mailbox, has_events ? output : NULL, &finished);
+    if (!has_events)
+        scheduler_output_free(output);
+    list_for_each (node, &finished) {
+        list_remove(node);
+        seq_destroy(list_entry(node, struct seq, link));
+    }
+    if (has_events && scheduler->options.notify)
+        scheduler->options.notify(scheduler->options.notify_ctx);
+}
+
+/* Before the step, which may take long: requests that come meanwhile are judged by it. */
+static void report_queue(struct scheduler *scheduler) {
+    const struct core *core = scheduler->core;
+    const struct queue_load waiting = {
+        .n_requests = core->waiting.n,
+        .n_tokens = core->waiting.n_tokens,
+    };
+    mailbox_report_queue(&scheduler->mailbox, &waiting, core->n_free_slots);
+}
+
+/* Plans one step, lets the engine compute it, applies what came. */
+static void run_step(struct scheduler *scheduler) {
+    struct core *core = scheduler->core;
+    struct scheduler_stats *totals = &scheduler->totals;
+    struct step_result result = {.n_rows = 0};
+    int r = 0;
+
+    const uint64_t begin_ns = clock_now_ns();
+    const struct batch *batch = core_plan(core, begin_ns / 1000);
+    report_queue(scheduler);
+    totals->schedule_ns += clock_now_ns() - begin_ns;
+    if (batch->n_seqs > 0) {
+        totals->stepping = true;
+        publish_stats(scheduler);
+        r = scheduler->options.step(scheduler->options.engine, batch, &result);
+        totals->stepping = false;
+        totals->forward_ns += result.forward_ns;
+        totals->sample_ns += result.sample_ns;
+    }
+
+    const uint64_t end_ns = clock_now_ns();
+    if (batch->n_seqs > 0)
+        totals->last_step_end_us = end_ns / 1000;
+    struct scheduler_output *output = output_create_patiently(core);
+    core_apply(core, r < 0 ? NULL : &result, r, end_ns / 1000, output);
+    prove(core);
+    publish_stats(scheduler); /* before the events: who sees an end finds it counted */
+    hand_over(scheduler, output);
+    totals->output_ns += clock_now_ns() - end_ns;
+}
+
+static void cancel_all(struct core *core) {
+    while (core->waiting.n > 0)
+        core_cancel(core, waiting_peek(&core->waiting));
+    list_for_each (node, &core->prefilling) {
+        core_cancel(core, list_entry(node, struct seq, link));
+    }
+    list_for_each (node, &core->decoding) {
+        core_cancel(core, list_entry(node, struct seq, link));
+    }
+}
+
+static void *engine_thread(void *arg) {
+    struct scheduler *scheduler = arg;
+    struct core *core = scheduler->core;
+    struct mail mail = {.stopping = false};
+
+    while (!mail.stopping) {
+        mailbox_receive(&scheduler->mailbox, !core_has_work(core), &mail);
+        read_mail(scheduler, &mail);
+        if (mail.stopping)
+            cancel_all(core);
+        if (core_has_work(core))
+            run_step(scheduler);
+    }
+    return NULL;
+}
+
+int scheduler_start(const struct scheduler_options *options, struct scheduler **ret_scheduler,
+                    struct error *reterr) {
+    struct scheduler *scheduler = mem_alloc_zero(1, sizeof *scheduler);
+    if (!scheduler)
+        return error_set(reterr, -ENOMEM, "out of memory for the scheduler");
+
+    scheduler->options = *options;
+    int r = core_create(options, &scheduler->core, reterr);
+    if (r < 0)
+        goto free_scheduler;
+
+    const struct queue_load max_queue = {
+        .n_requests = options->max_queued_requests,
+        .n_tokens = options->max_queued_tokens,
+    };
+    r = mailbox_init(&scheduler->mailbox, &max_queue, options->max_num_seqs);
+    if (r < 0) {
+        (void)error_set(reterr, r, "no mutex for the scheduler's mailbox");
+        goto destroy_core;
+    }
+
+    publish_stats(scheduler);
+    r = -pthread_create(&scheduler->thread, NULL, engine_thread, scheduler);
+    if (r < 0) {
+        (void)error_set(reterr, r, "the engine thread could not be started");
+        goto fini_mailbox;
+    }
+    *ret_scheduler = scheduler;
+    return 0;
+
+fini_mailbox:
+    mailbox_fini(&scheduler->mailbox);
+destroy_core:
+    core_destroy(scheduler->core);
+free_scheduler:
+    mem_free(scheduler);
+    return r;
+}
+
+void scheduler_stop(struct scheduler *scheduler) {
+    if (!scheduler)
+        return;
+
+    mailbox_stop(&scheduler->mailbox);
+    const int r = pthread_join(scheduler->thread, NULL);
+    INVARIANT(r == 0);
+    mailbox_fini(&scheduler->mailbox);
+    core_destroy(scheduler->core);
+    mem_free(scheduler);
+}
+
+int scheduler_submit(struct scheduler *scheduler, struct scheduler_request *request, seq_id *ret_id,
+                     struct error *reterr) {
+    struct seq *seq = NULL;
+    int r = seq_create(&scheduler->options, request, &seq, reterr);
+    if (r < 0) {
+        scheduler_request_free(request);
+        return r;
+    }
+
+    r = mailbox_submit(&scheduler->mailbox, seq, ret_id, reterr);
+    if (r < 0)
+        seq_destroy(seq);
+    return r;
+}
+
+void scheduler_cancel(struct scheduler *scheduler, seq_id id) {
+    mailbox_cancel(&scheduler->mailbox, id);
+}
+
+struct scheduler_output *scheduler_take_ready(struct scheduler *scheduler) {
+    return mailbox_take_outputs(&scheduler->mailbox);
+}
+
+void scheduler_stats(const struct scheduler *scheduler, struct scheduler_stats *ret_stats) {
+    const struct queue_load new = mailbox_new(&scheduler->mailbox);
+
+    stats_read(&scheduler->stats, ret_stats);
+    ret_stats->n_waiting += new.n_requests;
+    ret_stats->waiting_tokens += new.n_tokens;
+}

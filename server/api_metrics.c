@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * api_metrics - GET /metrics, as Prometheus text. Takes a snapshot; waits for nothing.
+ */
+#include "api.h"
+#include "exchange.h"
+#include "health.h"
+#include "server_state.h"
+
+void api_metrics(struct exchange *x) {
+    const struct server *server = x->server;
+    const struct service *service = server->service;
+    const struct server_options *options = &server->options;
+    struct scheduler_stats stats;
+    struct metrics_context context = {
+        .version = options->version,
+        .log_lines_dropped = server->log.n_dropped,
+        .ready = !health_problem(server),
+    };
+    if (service) {
+        scheduler_stats(service->scheduler, &stats);
+        context.stats = &stats;
+        context.model_name = options->n_served_model_names > 0 ? options->served_model_names[0]
+                                                               : service->info->name;
+        context.max_model_len = service->max_model_len;
+        context.block_size = service->block_size;
+        context.n_blocks = service->n_blocks;
+        context.load_us = service->load_us;
+    }
+    struct buf body = {0};
+    metrics_write(&server->metrics, &context, &body);
+    if (buf_failed(&body))
+        exchange_error(x, 503, "overloaded", NULL, "There is not enough memory for the metrics.");
+    else
+        exchange_reply(x, 200, "text/plain; version=0.0.4; charset=utf-8",
+                       (struct span){body.data, body.len});
+    buf_fini(&body);
+}

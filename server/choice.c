@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * choice - what the scheduler's events make of one sequence: text, log-probabilities, an end.
+ */
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#include "exchange.h"
+#include "generation.h"
+#include "server_state.h"
+
+void choice_fini(struct choice *choice) {
+    detokenizer_close(choice->detok);
+    buf_fini(&choice->delta);
+    buf_fini(&choice->id_items);
+    buf_fini(&choice->logprobs.tokens);
+    buf_fini(&choice->logprobs.values);
+    buf_fini(&choice->logprobs.tops);
+    buf_fini(&choice->logprobs.offsets);
+    buf_fini(&choice->prompt_logprobs);
+    choice->detok = NULL;
+}
+
+bool choice_has_news(const struct choice *choice) {
+    return choice->delta.len > 0 || choice->logprobs.n > 0 || choice->id_items.len > 0;
+}
+
+void choice_clear_news(struct choice *choice) {
+    buf_clear(&choice->delta);
+    buf_clear(&choice->id_items);
+    buf_clear(&choice->logprobs.tokens);
+    buf_clear(&choice->logprobs.values);
+    buf_clear(&choice->logprobs.tops);
+    buf_clear(&choice->logprobs.offsets);
+    choice->logprobs.n = 0;
+}
+
+const char *choice_finish_name(const struct choice *choice) {
+    switch (choice->finish) {
+    case FINISH_STOP:
+        return "stop";
+    case FINISH_LENGTH:
+        return "length";
+    case FINISH_CANCELLED:
+        return "abort";
+    case FINISH_ERROR:
+        return "error";
+    default:
+        return "none";
+    }
+}
+
+/* JSON has no infinity; -9999 is what clients of OpenAI's API expect in its place. */
+void gen_write_float(struct buf *out, float value) {
+    if (!isfinite(value))
+        value = -9999.0f;
+    buf_printf(out, "%.9g", (double)value);
+}
+
+void gen_write_ids(struct buf *out, const token_id *ids, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        buf_printf(out, i ? ",%d" : "%d", ids[i]);
+}
+
+void gen_write_stop_reason(struct buf *out, const struct choice *choice) {
+    const struct gen_request *request = &choice->gen->request;
+    if (choice->stop_index >= 0) {
+        const char *stop = request->stops[choice->stop_index];
+        buf_append_json_string(out, stop, strlen(stop));
+        return;
+    }
+    /* As in vLLM: an id that the client asked to stop at is named, the model's own end is not. */
+    for (uint32_t i = 0; i < request->n_stop_ids; i++) {
+        if (choice->stop_token == request->stop_ids[i]) {
+            buf_printf(out, "%d", choice->stop_token);
+            return;
+        }
+    }
+    buf_append_str(out, "null");
+}
+
+/* ---- scores of prompt tokens ---- */
+
+static void write_prompt_score(struct buf *out, const struct tokenizer *tokenizer, token_id token,
+                               float logprob, uint32_t rank) {
+    size_t len;
+    const char *bytes = tokenizer_token_bytes(tokenizer, token, &len);
+    buf_printf(out, "\"%d\":{\"logprob\":", token);
+    gen_write_float(out, logprob);
+    buf_printf(out, ",\"rank\":%u,\"decoded_token\":", rank);
+    buf_append_json_string(out, bytes, len);
+    buf_append_char(out, '}');
+}
+
+/* vLLM's shape: one object a token, the token itself and the best ones by id. */
+static void add_prompt_score(struct choice *choice, const struct row_output *score) {
+    const struct generation *gen = choice->gen;
+    const struct tokenizer *tokenizer = gen->x->server->service->tokenizer;
+    const uint32_t wanted = (uint32_t)gen->request.prompt_logprobs;
+    struct buf *out = &choice->prompt_logprobs;
+
+    buf_append_str(out, out->len == 0 ? "null,{" : ",{");
+    write_prompt_score(out, tokenizer, score->token, score->logprob, score->rank);
+    for (uint32_t i = 0; i < score->n_top && i < wanted; i++) {
+        if (score->top[i].token == score->token)
+            continue;
+        buf_append_char(out, ',');
+        write_prompt_score(out, tokenizer, score->top[i].token, score->top[i].logprob, i + 1);
+    }
+    buf_append_char(out, '}');
+}
+
+static void take_scores(struct choice *choice, const struct scheduler_event *event) {
+    const struct generation *gen = choice->gen;
+    for (uint32_t i = 0; i < event->n_scores; i++) {
+        const struct row_output *score = &event->scores[i];
+        const uint32_t row = event->first_score + i;
+        if (row != choice->n_scored)
+            continue; /* computed again after a preemption */
+        choice->n_scored++;
+        if (gen->request.prompt_logprobs >= 0)
+            add_prompt_score(choice, score);
+        if (gen->request.echo && gen->request.n_logprobs >= 0)
+            gen->api->add_logprob(choice, score->token, &score->logprob, score->top, score->n_top);
+    }
+}
+
+/* ---- tokens ---- */
+
+static void note_times(struct choice *choice, const struct scheduler_event *event) {
+    struct metrics *metrics = &choice->gen->x->server->metrics;
+    if (!choice->first_token_us) {
+        choice->first_token_us = event->produced_us;
+        histogram_observe(&metrics->ttft,
+                          (double)(event->produced_us - choice->gen->x->arrival_us) / 1e6);
+    } else {
+        histogram_observe(&metrics->itl,
+                          (double)(event->produced_us - choice->last_token_us) / 1e6);
+    }
+    choice->last_token_us = event->produced_us;
+}
+
+/* Returns 0 or -ENOMEM; *ret_stop as detokenizer_push. */
+static int take_token(struct choice *choice, const struct scheduler_event *event, int *ret_stop) {
+    struct generation *gen = choice->gen;
+    const struct gen_request *request = &gen->request;
+    const bool end_token = event->finish == FINISH_STOP && event->stop_token != TOKEN_NONE;
+
+    choice->n_generated++;
+    note_times(choice, event);
+    if (request->return_token_ids)
+        buf_printf(&choice->id_items, choice->id_items.len ? ",%d" : "%d", event->token);
+    if (request->chat_logprobs || request->n_logprobs >= 0)
+        gen->api->add_logprob(choice, event->token, &event->logprob, event->top, event->n_top);
+    if (end_token && !request->include_stop_str_in_output)
+        return 0; /* it ends the text, it is not part of it */
+    return detokenizer_push(choice->detok, event->token, &choice->delta, ret_stop);
+}
+
+static bool memory_failed(const struct choice *choice) {
+    return buf_failed(&choice->delta) || buf_failed(&choice->id_items) ||
+           buf_failed(&choice->logprobs.tokens) || buf_failed(&choice->logprobs.values) ||
+           buf_failed(&choice->logprobs.tops) || buf_failed(&choice->logprobs.offsets) ||
+           buf_failed(&choice->prompt_logprobs);
+}
+
+static void fail(struct choice *choice, const char *message) {
+    choice->finish = FINISH_ERROR;
+    choice->error = message;
+}
+
+bool choice_take_event(struct choice *choice, const struct scheduler_event *event) {
+    int stop = -1;
+    int r = 0;
+    if (!choice->scheduled_us)
+        choice->scheduled_us = event->scheduled_us;
+    choice->n_cached = event->n_cached_tokens;
+    choice->n_preemptions = event->n_preemptions;
+    if (event->n_scores > 0)
+        take_scores(choice, event);
+    if (event->token != TOKEN_NONE)
+        r = take_token(choice, event, &stop);
+
+    choice->finish = event->finish;
+    choice->stop_token = event->stop_token;
+    if (stop >= 0) {
+        choice->finish = FINISH_STOP;
+        choice->stop_token = TOKEN_NONE;
+        choice->stop_index = stop;
+    } else if (event->finish != FINISH_NONE && r == 0)
+        r = detokenizer_finish(choice->detok, &choice->delta);
+
+    if (event->finish == FINISH_ERROR) {
+        const char *text =
+            event->error ? event->error : "The engine could not compute this sequence.";
+        const char *copy = arena_dup(&choice->gen->x->arena, text, strlen(text));
+        fail(choice, copy ? copy : "The engine could not compute this sequence.");
+    } else if (event->finish == FINISH_CANCELLED)
+        fail(choice, "The server is shutting down."); /* not cancelled by us: it would be unknown */
+    else if (r < 0 || memory_failed(choice))
+        fail(choice, "There is not enough memory to go on with this request.");
+    return choice->finish != FINISH_NONE;
+}

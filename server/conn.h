@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * conn - one TCP connection: bytes in, bytes out, timers, and which request is being read.
+ *
+ * A connection is in one of these: idle (waits for a first byte), reading (head or body), busy
+ * (an exchange runs), ending (flushes what it has to say, then lingers and closes). While an
+ * exchange runs it keeps reading, because that is how a client that went away is noticed. It dies
+ * in its close callback. Loop thread only.
+ */
+#ifndef KVASIR_SERVER_CONN_H
+#define KVASIR_SERVER_CONN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <uv.h>
+
+#include "kvasir/buf.h"
+#include "kvasir/list.h"
+
+struct conn;
+struct server;
+
+/* Takes one connection from the listener (a uv_connection_cb). */
+void conn_accept(uv_stream_t *listener, int status);
+
+/* Sends the bytes and takes them out of the buf. A failure closes the connection (later). */
+void conn_write(struct conn *conn, struct buf *bytes);
+
+/* Bytes that the kernel has not taken yet. */
+size_t conn_queued_bytes(const struct conn *conn);
+
+/* The running exchange has said all; with close the connection ends, else the next request is
+ * read. */
+void conn_exchange_done(struct conn *conn, bool close);
+
+/* Ends it now; a running exchange is told that its client is gone. */
+void conn_close(struct conn *conn);
+
+bool conn_is_idle(const struct conn *conn); /* no request begun, nothing left to send */
+const char *conn_peer(const struct conn *conn);
+struct server *conn_server(const struct conn *conn);
+struct conn *conn_of_link(struct list *link); /* an element of server::conns */
+
+#endif

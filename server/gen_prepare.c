@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * gen_prepare - from the bytes of a body to token ids. Runs on the pool (or, for small bodies,
+ * parsing runs on the loop); touches nothing but its generation and immutable parts of the
+ * service.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "kvasir/mem.h"
+
+#include "exchange.h"
+#include "generation.h"
+#include "json_read.h"
+#include "server_state.h"
+
+static struct gen_context context_of(const struct generation *gen) {
+    const struct server *server = gen->x->server;
+    const struct server_options *options = &server->options;
+    const struct service *service = server->service;
+    const bool named = options->n_served_model_names > 0;
+    return (struct gen_context){
+        .service = service,
+        .tokenizer = service->tokenizer,
+        .model_names = named ? options->served_model_names : &service->info->name,
+        .n_model_names = named ? options->n_served_model_names : 1,
+        .max_n = options->max_n,
+        .max_sequences = options->max_sequences,
+        .api_defaults = options->api_defaults,
+        .arena = &gen->x->arena,
+    };
+}
+
+int gen_prepare_parse(struct generation *gen, struct error *reterr) {
+    const struct span body = gen->x->request->body;
+    json_t *root;
+    int r = json_read(body.bytes, body.len, &root, reterr);
+    if (r < 0)
+        return r;
+    const struct gen_context context = context_of(gen);
+    r = params_parse(root, gen->api->endpoint, &context, &gen->request, reterr);
+    if (r == 0)
+        r = gen->api->parse(root, &context, &gen->request, reterr);
+    json_decref(root);
+    return r;
+}
+
+/* truncate_prompt_tokens: the side that is not asked for is cut. */
+static void truncate_ids(const struct generation *gen, struct token_buf *ids) {
+    const struct gen_request *q = &gen->request;
+    const uint32_t max_model_len = gen->x->server->service->max_model_len;
+    if (q->truncate_prompt_tokens == 0)
+        return;
+    size_t keep = (size_t)q->truncate_prompt_tokens;
+    if (q->truncate_prompt_tokens < 0) { /* what fits beside the answer */
+        const int64_t answer =
+            q->max_tokens >= 1 && q->max_tokens < max_model_len ? q->max_tokens : 1;
+        keep = (size_t)(max_model_len - answer);
+    }
+    if (ids->n <= keep)
+        return;
+    if (!q->truncate_right)
+        memmove(ids->ids, ids->ids + (ids->n - keep), keep * sizeof *ids->ids);
+    ids->n = keep;
+}
+
+static unsigned encode_flags(const struct gen_request *q) {
+    return TOKENIZER_PARSE_SPECIAL | (q->add_special_tokens ? (unsigned)TOKENIZER_ADD_SPECIAL : 0u);
+}
+
+static int encode_chat(struct generation *gen, struct error *reterr) {
+    const struct service *service = gen->x->server->service;
+    struct chat_prompt prompt;
+    int r = chat_request_render(&gen->request, service->chat_template, chat_request_clock(),
+                                &prompt, reterr);
+    if (r < 0)
+        return r;
+    r = tokenizer_encode(service->tokenizer, prompt.text.data ? prompt.text.data : "",
+                         prompt.text.len, encode_flags(&gen->request), prompt.user_ranges,
+                         prompt.n_user_ranges, &gen->prompts[0].ids);
+    chat_prompt_fini(&prompt);
+    return r;
+}
+
+static int encode_text(struct generation *gen, const struct gen_prompt *prompt,
+                       struct encoded_prompt *encoded) {
+    const struct tokenizer *tokenizer = gen->x->server->service->tokenizer;
+    int r = 0;
+    if (prompt->text) {
+        r = tokenizer_encode(tokenizer, prompt->text, prompt->len, encode_flags(&gen->request),
+                             NULL, 0, &encoded->ids);
+    } else {
+        encoded->ids.ids = mem_alloc_array(prompt->n_ids, sizeof *prompt->ids);
+        if (!encoded->ids.ids)
+            return -ENOMEM;
+        memcpy(encoded->ids.ids, prompt->ids, prompt->n_ids * sizeof *prompt->ids);
+        encoded->ids.n = prompt->n_ids;
+    }
+    if (r < 0 || !gen->request.echo)
+        return r;
+    if (!prompt->text)
+        return tokenizer_decode(tokenizer, prompt->ids, prompt->n_ids, /* skip_special= */ false,
+                                &encoded->text);
+    buf_append(&encoded->text, prompt->text, prompt->len);
+    return buf_failed(&encoded->text) ? -ENOMEM : 0;
+}
+
+int gen_prepare_encode(struct generation *gen, struct error *reterr) {
+    const bool chat = gen->api->endpoint == ENDPOINT_CHAT;
+    gen->n_prompts = chat ? 1 : gen->request.n_prompts;
+    gen->prompts = arena_alloc_zero(&gen->x->arena, gen->n_prompts, sizeof *gen->prompts);
+    if (!gen->prompts) {
+        gen->n_prompts = 0;
+        return -ENOMEM;
+    }
+    for (uint32_t i = 0; i < gen->n_prompts; i++) {
+        const int r = chat ? encode_chat(gen, reterr)
+                           : encode_text(gen, &gen->request.prompts[i], &gen->prompts[i]);
+        if (r < 0)
+            return r;
+        if (gen->prompts[i].ids.n == 0)
+            return error_set_param(reterr, -EINVAL, chat ? "messages" : "prompt",
+                                   "The prompt is empty: it has no tokens.");
+        truncate_ids(gen, &gen->prompts[i].ids);
+    }
+    return 0;
+}

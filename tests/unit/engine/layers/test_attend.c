@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Attention over the paged store, without a model: against softmax in double over contexts of
+ * several spans, and bit for bit under every way of cutting the work.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kvasir/mem.h"
+#include "layers/attend.h"
+#include "support.h"
+
+enum { N_HEADS = 6, KV_HEADS = 2, HEAD_DIM = 20, WIDTH = N_HEADS * HEAD_DIM, MAX_LEN = 1700 };
+
+struct world {
+    struct hparams hparams;
+    struct layer_spec spec;
+    struct forward forward;
+    struct forward_limits limits;
+    uint32_t *table;
+    float *q, *k, *v; /* [MAX_LEN, heads * HEAD_DIM], positions of one sequence */
+    float *out;
+};
+
+static void fill(float *x, size_t n, uint64_t *seed) {
+    for (size_t i = 0; i < n; i++)
+        x[i] = (float)((double)(test_random(seed) >> 11) * 0x1p-52 - 1.0);
+}
+
+static void world_open(struct world *w, uint32_t n_threads, uint32_t block_size, const char *isa) {
+    uint64_t seed = 11;
+    *w = (struct world){0};
+    w->hparams = (struct hparams){
+        .n_vocab = 16,
+        .hidden_size = 16,
+        .intermediate_size = 16,
+        .n_layers = 1,
+        .n_heads = N_HEADS,
+        .n_kv_heads = KV_HEADS,
+        .head_dim = HEAD_DIM,
+        .attention_scale = 1.0f,
+        .layers = &w->spec,
+    };
+    w->limits = (struct forward_limits){
+        .max_batch_tokens = MAX_LEN,
+        .max_model_len = MAX_LEN,
+        .n_threads = n_threads,
+        .prepared_row_bytes = 64,
+    };
+    const struct kv_shape shape = {
+        .n_layers = 1,
+        .n_blocks = MAX_LEN / block_size + 1,
+        .block_size = block_size,
+        .n_kv_heads = KV_HEADS,
+        .head_dim = HEAD_DIM,
+        .format = KV_FORMAT_F32,
+    };
+    struct forward *f = &w->forward;
+    f->hparams = &w->hparams;
+    assert_int_equal(ops_init(&f->ops, isa, NULL), 0);
+    assert_int_equal(pool_create(n_threads, &f->pool, NULL), 0);
+    assert_int_equal(kv_store_init(&f->kv, &shape, &f->ops, NULL), 0);
+    scratch_lay_out(&f->scratch, f->hparams, &w->limits, NULL);
+    void *data = mem_map(f->scratch.n_bytes);
+    assert_non_null(data);
+    scratch_lay_out(&f->scratch, f->hparams, &w->limits, data);
+
+    w->table = malloc(shape.n_blocks * sizeof *w->table);
+    for (uint32_t i = 0; i < shape.n_blocks; i++)
+        w->table[i] = shape.n_blocks - 1 - i;
+    const size_t kv_width = KV_HEADS * HEAD_DIM;
+    w->q = malloc(MAX_LEN * WIDTH * sizeof *w->q);
+    w->out = malloc(MAX_LEN * WIDTH * sizeof *w->out);
+    w->k = malloc(MAX_LEN * kv_width * sizeof *w->k);
+    w->v = malloc(MAX_LEN * kv_width * sizeof *w->v);
+    fill(w->q, MAX_LEN * WIDTH, &seed);
+    fill(w->k, MAX_LEN * kv_width, &seed);
+    fill(w->v, MAX_LEN * kv_width, &seed);
+    memset(f->kv.data, 0xff, f->kv.n_bytes); /* NaNs, where nothing was stored */
+    for (uint32_t p = 0; p < MAX_LEN; p++)
+        for (uint32_t h = 0; h < KV_HEADS; h++)
+            kv_store_write(&f->kv, 0, h, w->table, p, w->k + p * kv_width + h * HEAD_DIM,
+                           w->v + p * kv_width + h * HEAD_DIM);
+}
+
+static void world_close(struct world *w) {
+    pool_destroy(w->forward.pool);
+    kv_store_fini(&w->forward.kv);
+    mem_unmap(w->forward.scratch.data, w->forward.scratch.n_bytes);
+    free(w->table);
+    free(w->q);
+    free(w->k);
+    free(w->v);
+    free(w->out);
+}
+
+/* Attention of positions first .. first + n - 1 into w->out, as one step of one sequence. */
+static void attend(struct world *w, uint32_t first, uint32_t n, uint32_t window) {
+    uint32_t *positions = malloc(n * sizeof *positions);
+    const struct batch_seq seq = {
+        .n_tokens = n,
+        .n_context = first,
+        .block_table = w->table,
+        .n_blocks = w->forward.kv.shape.n_blocks,
+    };
+    const struct batch batch = {.positions = positions, .n_tokens = n, .seqs = &seq, .n_seqs = 1};
+    for (uint32_t i = 0; i < n; i++) {
+        positions[i] = first + i;
+        w->forward.scratch.row_seq[i] = 0;
+    }
+    w->forward.batch = &batch;
+    for (uint32_t row = 0; row < n; row += PANEL_ROWS) {
+        const struct panel panel = {row, n - row < PANEL_ROWS ? n - row : PANEL_ROWS};
+        attend_run(&w->forward, &panel,
+                   &(struct attend_call){
+                       .sliding_window = window,
+                       .q = w->q + (size_t)(first + row) * WIDTH,
+                       .q_stride = WIDTH,
+                       .out = w->out + (size_t)(first + row) * WIDTH,
+                       .out_stride = WIDTH,
+                   });
+    }
+    free(positions);
+}
+
+static void assert_is_softmax(const struct world *w, uint32_t position, uint32_t window) {
+    const uint32_t from = window && position >= window ? position - window + 1 : 0;
+    const size_t kv_width = KV_HEADS * HEAD_DIM;
+
+    for (uint32_t h = 0; h < N_HEADS; h++) {
+        const uint32_t g = h / (N_HEADS / KV_HEADS);
+        double total = 0, mix[HEAD_DIM] = {0};
+        for (uint32_t j = from; j <= position; j++) {
+            double s = 0;
+            for (uint32_t i = 0; i < HEAD_DIM; i++)
+                s += (double)w->q[(size_t)position * WIDTH + h * HEAD_DIM + i] *
+                     (double)w->k[j * kv_width + g * HEAD_DIM + i];
+            const double p = exp(s);
+            total += p;
+            for (uint32_t i = 0; i < HEAD_DIM; i++)
+                mix[i] += p * (double)w->v[j * kv_width + g * HEAD_DIM + i];
+        }
+        for (uint32_t i = 0; i < HEAD_DIM; i++) {
+            const double got = (double)w->out[(size_t)position * WIDTH + h * HEAD_DIM + i];
+            if (!(fabs(got - mix[i] / total) < 2e-6))
+                fail_msg("position %u head %u dim %u: %.9g, expected %.9g", position, h, i, got,
+                         mix[i] / total);
+        }
+    }
+}
+
+static void test_attend_is_softmax_over_several_spans(void **state) {
+    static const uint32_t windows[] = {0, 1, 7, 64, 500, 513};
+    struct world w;
+    world_open(&w, 2, 16, NULL);
+    for (size_t i = 0; i < sizeof windows / sizeof *windows; i++) {
+        attend(&w, 0, MAX_LEN, windows[i]);
+        for (uint32_t p = 0; p < MAX_LEN; p += p < 130 ? 1 : 37)
+            assert_is_softmax(&w, p, windows[i]);
+    }
+    world_close(&w);
+}
+
+static void test_attend_gives_the_same_bits_however_it_is_cut(void **state) {
+    static const uint32_t windows[] = {0, 100};
+    static const struct {
+        uint32_t n_threads, block_size, chunk;
+    } cuts[] = {{1, 16, 1},   {4, 16, 1},   {2, 8, 3},    {3, 64, 17},
+                {1, 256, 64}, {7, 40, 255}, {2, 16, 300}, {16, 16, 5}};
+    struct world whole;
+    world_open(&whole, 1, 16, NULL);
+
+    for (size_t i = 0; i < 2; i++) {
+        attend(&whole, 0, MAX_LEN, windows[i]);
+        for (size_t c = 0; c < sizeof cuts / sizeof *cuts; c++) {
+            struct world w;
+            world_open(&w, cuts[c].n_threads, cuts[c].block_size, NULL);
+            for (uint32_t at = 0; at < MAX_LEN; at += cuts[c].chunk)
+                attend(&w, at, MAX_LEN - at < cuts[c].chunk ? MAX_LEN - at : cuts[c].chunk,
+                       windows[i]);
+            assert_memory_equal(w.out, whole.out, MAX_LEN * WIDTH * sizeof *w.out);
+            world_close(&w);
+        }
+    }
+    world_close(&whole);
+}
+
+static void test_attend_gives_the_same_bits_on_every_isa(void **state) {
+    static const char *const isas[] = {"avx2", "avx512"};
+    struct world ref;
+    struct ops ops;
+    world_open(&ref, 1, 16, "ref");
+    attend(&ref, 0, 700, 0);
+    for (int i = 0; i < 2; i++) {
+        struct world w;
+        if (ops_init(&ops, isas[i], NULL) < 0)
+            continue;
+        world_open(&w, 2, 16, isas[i]);
+        attend(&w, 0, 700, 0);
+        assert_memory_equal(w.out, ref.out, 700 * WIDTH * sizeof *w.out);
+        world_close(&w);
+    }
+    world_close(&ref);
+}
+
+/* Splitting really happens where it should, or the test of it above means nothing. */
+static void test_attend_shares_a_long_context_among_workers(void **state) {
+    struct world w;
+    world_open(&w, 4, 16, NULL);
+    attend(&w, MAX_LEN - 1, 1, 0);
+    assert_int_equal(w.forward.scratch.tiles[0].partial_unit, 0);
+    assert_int_equal(w.forward.scratch.tiles[0].n_spans, MAX_LEN / ATTEND_SPAN + 1);
+    assert_int_equal(w.forward.scratch.items[3].span, 3);
+    world_close(&w);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_attend_is_softmax_over_several_spans),
+        cmocka_unit_test(test_attend_gives_the_same_bits_however_it_is_cut),
+        cmocka_unit_test(test_attend_gives_the_same_bits_on_every_isa),
+        cmocka_unit_test(test_attend_shares_a_long_context_among_workers),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
