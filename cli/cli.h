@@ -48,6 +48,11 @@ int demo_model_path(char *ret_path, size_t cap, struct error *reterr) KV_MUST_CH
 const char *version_number(void);
 void version_print(void);
 
+int cmd_eval(int argc, char **argv);
 int cmd_help(int argc, char **argv);
+int cmd_render(int argc, char **argv);
+int cmd_serve(int argc, char **argv);
+int cmd_show(int argc, char **argv);
+int cmd_tokenize(int argc, char **argv);
 
 #endif

@@ -3,7 +3,6 @@
  * render - the exact prompt that a template makes of its variables, and nothing else, on standard
  * output. With --template the members of the request are the variables, as they are.
  */
-#include "cmd_render.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -3,11 +3,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "kvasir/serve_options.h"
+
 #include "cli.h"
-#include "cmd_render.h"
 #include "command_options.h"
 
 const struct command cli_commands[] = {
+    {"serve", "serve a model over HTTP with the OpenAI API", cmd_serve, &serve_option_table},
+    {"show", "say what a model is", cmd_show, &show_option_table},
+    {"eval", "score a text: perplexity, log-likelihood, logits", cmd_eval, &eval_option_table},
+    {"tokenize", "show what a text becomes", cmd_tokenize, &tokenize_option_table},
     {"render", "print the prompt that a chat template makes", cmd_render, &render_option_table},
     {"help", "say what a command does", cmd_help, &help_option_table},
 };

@@ -97,7 +97,10 @@ static void print_text(struct buf *buf, const struct show_model *model) {
     }
 
     print_label(buf, "tokenizer");
-    buf_append_str(buf, model->tokenizer_kind ? model->tokenizer_kind : "none that can be read");
+    if (model->tokenizer_kind)
+        buf_append_str(buf, model->tokenizer_kind);
+    else
+        buf_printf(buf, "cannot be read: %s", model->tokenizer_reason);
     print_label(buf, "chat template");
     if (info->chat_template)
         buf_printf(buf, "yes, %zu bytes", info->chat_template_len);

@@ -10,10 +10,10 @@
 
 #include "kvasir/model.h"
 
-/* tokenizer_kind is tokenizer_kind() of the model's tokenizer, NULL if it could not be opened. */
 struct show_model {
     const struct model_info *info;
-    const char *tokenizer_kind;
+    const char *tokenizer_kind;   /* tokenizer_kind(); NULL if it could not be opened */
+    const char *tokenizer_reason; /* then: why not */
 };
 
 /* -ENOMEM, or -EIO if out took less than everything. */

@@ -16,7 +16,7 @@ enum {
     MAX_PIPELINED_REPLIES = 256 << 10, /* bytes of replies queued before reading on */
     BODY_CHECK_MS = 5000,
     MIN_BODY_RATE = 1 << 10,   /* bytes per second, below: 408 */
-    GOOD_BODY_RATE = 64 << 10, /* a body at this rate may take longer than body_timeout_s */
+    GOOD_BODY_RATE = 64 << 10, /* a body at this rate may take longer than body_timeout_us */
     LINGER_MS = 1000,
 };
 
@@ -114,17 +114,17 @@ static void arm_for_state(struct conn *conn) {
         return;
     conn->last_queued = conn_queued_bytes(conn);
     if (conn->last_queued > 0)
-        arm(conn, options->write_timeout_s * 1000ull);
+        arm(conn, options->write_timeout_us / 1000);
     else if (conn->ending)
         arm(conn, LINGER_MS);
     else if (conn->exchange)
         (void)uv_timer_stop(&conn->timer); /* always succeeds */
     else if (!conn->reader)
-        arm(conn, options->keep_alive_timeout_s * 1000ull);
+        arm(conn, options->keep_alive_timeout_us / 1000);
     else if (http_reader_in_body(conn->reader))
         arm(conn, BODY_CHECK_MS);
     else
-        arm(conn, options->header_timeout_s * 1000ull);
+        arm(conn, options->header_timeout_us / 1000);
 }
 
 static void begin_exchange(struct conn *conn, struct http_refusal refusal);
@@ -133,7 +133,7 @@ static void begin_exchange(struct conn *conn, struct http_refusal refusal);
 static bool body_is_fast_enough(const struct conn *conn) {
     const uint64_t elapsed_us = clock_now_us() - conn->request_start_us;
     const uint64_t rate = http_reader_body_len(conn->reader) * 1000000ull / (elapsed_us + 1);
-    const uint64_t limit_us = conn->server->options.body_timeout_s * 1000000ull;
+    const uint64_t limit_us = conn->server->options.body_timeout_us;
     return rate >= MIN_BODY_RATE && (elapsed_us < limit_us || rate >= GOOD_BODY_RATE);
 }
 
@@ -145,7 +145,7 @@ static void on_timer(uv_timer_t *timer) {
             arm_for_state(conn);
             return;
         }
-        log_message(&conn->server->log, LOG_WARNING,
+        log_message(&conn->server->log, SERVER_LOG_WARNING,
                     "%s does not read: connection closed with %zu bytes queued", conn->peer,
                     queued);
         conn_close(conn);
@@ -427,7 +427,7 @@ static void set_peer(struct conn *conn) {
 static void refuse_connection(struct server *server) {
     server->metrics.http_connections_refused++;
     if (server->metrics.http_connections_refused == 1)
-        log_message(&server->log, LOG_WARNING,
+        log_message(&server->log, SERVER_LOG_WARNING,
                     "more than %u connections: further ones are closed (--max-connections)",
                     server->options.max_connections);
 }

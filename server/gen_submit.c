@@ -5,8 +5,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include <uv.h>
-
 #include "kvasir/clock.h"
 
 #include "exchange.h"
@@ -160,12 +158,13 @@ static int init_choices(struct generation *gen, struct error *reterr) {
     return 0;
 }
 
+/* The process's seed and a count: different for every request, the same again in the next run
+ * under the same seed. */
 static void draw_seed(struct generation *gen) {
-    uint64_t seed = 0;
-    /* Without entropy (never, after server_create had some) the id still differs per request. */
-    if (uv_random(NULL, NULL, &seed, sizeof seed, 0, NULL) < 0)
-        seed = salt_hash(gen->x->server->salt_key, gen->id, strlen(gen->id));
-    gen->request.seed = (int64_t)(seed >> 1); /* never -1 */
+    struct server *server = gen->x->server;
+    const uint64_t count = server->n_seeds_drawn++;
+    const uint64_t key[2] = {server->options.seed, 0};
+    gen->request.seed = (int64_t)(salt_hash(key, &count, sizeof count) >> 1); /* never -1 */
 }
 
 int gen_submit(struct generation *gen, struct error *reterr) {

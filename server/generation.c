@@ -357,7 +357,7 @@ static bool cut_slow_reader(struct generation *gen) {
     const size_t queued = exchange_queued_bytes(x);
     if (queued <= x->server->options.max_stream_queue_bytes)
         return false;
-    log_message(&x->server->log, LOG_WARNING,
+    log_message(&x->server->log, SERVER_LOG_WARNING,
                 "request %s: cancelled, its reader is %zu bytes behind", x->access.request_id,
                 queued);
     cancel_open(gen, ABORT_SLOW_READER);
@@ -526,7 +526,7 @@ static void log_stall(struct server *server) {
     if (stalled && !server->stall_logged) {
         struct scheduler_stats s;
         scheduler_stats(server->service->scheduler, &s);
-        log_message(&server->log, LOG_ERROR,
+        log_message(&server->log, SERVER_LOG_ERROR,
                     "stalled: no step has ended for a minute; %u running, %u waiting, %" PRIu64
                     " steps so far, %s, blocks: %u free, %u cached, %u in all",
                     s.n_running, s.n_waiting, s.steps,

@@ -25,16 +25,16 @@ static const struct http_refusal *check_request_line(struct http_head_scan *scan
                                                      unsigned char c, struct http_refusal *out) {
     if (scan->n_line >= limits->max_request_line)
         return refuse(414, "The request line is too long.", out);
+    if (scan->n_line == 0 && !(c >= 'A' && c <= 'Z'))
+        return refuse(400, "This is not an HTTP request (a TLS client on a plain port?).", out);
     if (c == ' ') {
-        if (scan->n_line == 0 || ++scan->n_spaces > 2)
+        if (++scan->n_spaces > 2)
             return refuse(400, "The request line must be: method, space, target, space, version.",
                           out);
         return NULL;
     }
     if (c <= 0x20 || c >= 0x7f)
         return refuse(400, "The request line contains a character that is not allowed there.", out);
-    if (scan->n_line == 0 && !(c >= 'A' && c <= 'Z'))
-        return refuse(400, "This is not an HTTP request (a TLS client on a plain port?).", out);
     return NULL;
 }
 

@@ -208,7 +208,6 @@ void http_reader_destroy(struct http_reader *reader) {
 static void refuse_as_llhttp(struct http_reader *reader, llhttp_errno_t code) {
     switch (code) {
     case HPE_INVALID_VERSION:
-    case HPE_PAUSED_H2_UPGRADE:
         (void)refuse(reader, 505, "Only HTTP/1.0 and HTTP/1.1 are spoken here.");
         return;
     case HPE_INVALID_METHOD:
@@ -296,6 +295,10 @@ static bool read_head(struct http_reader *reader) {
     size_t n;
     if (!parse(reader, reader->head.data, reader->head.len, &n))
         return false;
+    if (!reader->head_complete && span_is(request->method_name, "PRI")) {
+        (void)refuse(reader, 505, "HTTP/2 is not spoken here."); /* its preface */
+        return false;
+    }
     if (!reader->head_complete) { /* the scan and llhttp disagree about where the head ends */
         (void)refuse(reader, 400, "The request head is malformed.");
         return false;

@@ -9,7 +9,7 @@
 
 #include "kvasir/clock.h"
 
-static const char *const level_names[] = {"info", "warning", "error"};
+static const char *const level_names[] = {"error", "warning", "info", "debug"};
 
 void log_append_time(struct buf *line) {
     const int64_t ms = clock_wall_ms();
@@ -38,7 +38,9 @@ void log_line(struct log *log, const struct buf *line) {
         log->n_dropped++;
 }
 
-void log_message(struct log *log, enum log_level level, const char *fmt, ...) {
+void log_message(struct log *log, enum server_log_level level, const char *fmt, ...) {
+    if (level > log->level)
+        return;
     char text[1024];
     va_list args;
     va_start(args, fmt);

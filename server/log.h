@@ -14,17 +14,18 @@
 
 #include "kvasir/buf.h"
 #include "kvasir/error.h"
-
-enum log_level { LOG_INFO, LOG_WARNING, LOG_ERROR };
+#include "kvasir/server.h"
 
 /* Plain value; fd is the caller's. */
 struct log {
     int fd;
+    enum server_log_level level; /* less important lines are not written */
     bool json;
     uint64_t n_dropped;
 };
 
-void log_message(struct log *log, enum log_level level, const char *fmt, ...) KV_PRINTF(3, 4);
+void log_message(struct log *log, enum server_log_level level, const char *fmt, ...)
+    KV_PRINTF(3, 4);
 
 /* Writes a finished line (a newline is added; cut at LOG_MAX_LINE). */
 void log_line(struct log *log, const struct buf *line);

@@ -18,7 +18,7 @@
 #include "json_read.h"
 #include "server_state.h"
 
-enum { LISTEN_BACKLOG = 1024, SPARE_DESCRIPTORS = 64, ABORT_GRACE_MS = 500 };
+enum { LISTEN_BACKLOG = 1024, SPARE_DESCRIPTORS = 64, ABORT_GRACE_MS = 500, SECOND_US = 1000000 };
 
 struct server_options server_options_defaults(void) {
     return (struct server_options){
@@ -26,6 +26,7 @@ struct server_options server_options_defaults(void) {
         .port = 8000,
         .version = "unknown",
         .log_format = SERVER_LOG_TEXT,
+        .log_level = SERVER_LOG_INFO,
         .access_log = true,
         .log_fd = 2,
         .max_connections = 4096,
@@ -33,11 +34,11 @@ struct server_options server_options_defaults(void) {
         .max_stream_queue_bytes = 64 << 10,
         .max_n = 16,
         .max_sequences = 1024,
-        .keep_alive_timeout_s = 75,
-        .header_timeout_s = 10,
-        .body_timeout_s = 30,
-        .write_timeout_s = 30,
-        .drain_timeout_s = 30,
+        .keep_alive_timeout_us = 75 * SECOND_US,
+        .header_timeout_us = 10 * SECOND_US,
+        .body_timeout_us = 30 * SECOND_US,
+        .write_timeout_us = 30 * SECOND_US,
+        .drain_timeout_us = 30 * SECOND_US,
         .handle_signals = true,
     };
 }
@@ -74,23 +75,23 @@ static void on_abort_grace(uv_timer_t *timer) {
 /* Time is up: every stream gets its error object; a moment later the connections close. */
 static void on_drain_timeout(uv_timer_t *timer) {
     struct server *server = timer->data;
-    log_message(&server->log, LOG_WARNING, "drain: %u s are over, %u connections are cut",
-                server->options.drain_timeout_s, server->n_conns);
+    log_message(&server->log, SERVER_LOG_WARNING, "drain: %.1f s are over, %u connections are cut",
+                (double)server->options.drain_timeout_us / SECOND_US, server->n_conns);
     generation_abort_all(server);
     (void)uv_timer_start(timer, on_abort_grace, ABORT_GRACE_MS, 0); /* cannot fail: open handle */
 }
 
 static void drain(struct server *server) {
     if (server->draining) {
-        log_message(&server->log, LOG_WARNING, "stopping at once");
+        log_message(&server->log, SERVER_LOG_WARNING, "stopping at once");
         stop_now(server);
         return;
     }
     server->draining = true;
-    log_message(&server->log, LOG_INFO,
-                "draining: %u requests are being finished, for at most %u s "
+    log_message(&server->log, SERVER_LOG_INFO,
+                "draining: %u requests are being finished, for at most %.1f s "
                 "(a second signal stops at once)",
-                generation_n_running(server), server->options.drain_timeout_s);
+                generation_n_running(server), (double)server->options.drain_timeout_us / SECOND_US);
     close_listeners(server);
     list_for_each (link, &server->conns) {
         struct conn *conn = conn_of_link(link);
@@ -99,7 +100,7 @@ static void drain(struct server *server) {
     }
     /* Cannot fail: open handle. */
     (void)uv_timer_start(&server->drain_timer, on_drain_timeout,
-                         server->options.drain_timeout_s * 1000ull, 0);
+                         server->options.drain_timeout_us / 1000, 0);
     server_maybe_quit(server);
 }
 
@@ -175,8 +176,6 @@ static int watch_signals(struct server *server, struct error *reterr) {
     if (!server->options.handle_signals)
         return 0;
 
-    struct sigaction ignore = {.sa_handler = SIG_IGN};
-    (void)sigaction(SIGPIPE, &ignore, NULL); /* a valid signal: cannot fail */
     for (uint32_t i = 0; i < 2; i++) {
         (void)uv_signal_init(&server->loop, &server->signals[i]); /* the loop has its pipe */
         server->signals[i].data = server;
@@ -218,7 +217,10 @@ int server_create(const struct server_options *options, struct server **ret_serv
     int r = check_options(options, reterr);
     if (r < 0)
         return r;
-    /* Both are process-wide and idempotent. libuv refuses only a NULL function. */
+    /* These three are process-wide and idempotent. A client that resets its connection must not
+     * end the process; libuv refuses only a NULL function. */
+    const struct sigaction ignore = {.sa_handler = SIG_IGN};
+    (void)sigaction(SIGPIPE, &ignore, NULL); /* a valid signal: cannot fail */
     (void)uv_replace_allocator(mem_alloc, mem_realloc, mem_alloc_zero, mem_free);
     json_read_init();
 
@@ -230,6 +232,7 @@ int server_create(const struct server_options *options, struct server **ret_serv
     server->http_limits.max_body = options->max_body_bytes;
     server->log = (struct log){
         .fd = options->log_fd,
+        .level = options->log_level,
         .json = options->log_format == SERVER_LOG_JSON,
     };
     metrics_init(&server->metrics);
@@ -239,6 +242,8 @@ int server_create(const struct server_options *options, struct server **ret_serv
     fit_to_descriptors(server);
 
     r = uv_random(NULL, NULL, server->salt_key, sizeof server->salt_key, 0, NULL);
+    if (r == 0 && server->options.seed == 0)
+        r = uv_random(NULL, NULL, &server->options.seed, sizeof server->options.seed, 0, NULL);
     if (r < 0) {
         (void)error_set(reterr, r, "no random numbers: %s", uv_strerror(r));
         goto free_server;
@@ -392,7 +397,7 @@ int server_run(struct server *server) {
         return -EINVAL;
     (void)uv_run(&server->loop, UV_RUN_DEFAULT); /* says only whether handles are left: they are */
     if (server->log.n_dropped > 0)
-        log_message(&server->log, LOG_WARNING, "%llu log lines were dropped",
+        log_message(&server->log, SERVER_LOG_WARNING, "%llu log lines were dropped",
                     (unsigned long long)server->log.n_dropped);
     return 0;
 }

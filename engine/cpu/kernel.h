@@ -66,9 +66,9 @@ struct int8_chunk {
     const float *scales;  /* [n_groups][PANEL_ROWS]; HALF_GROUPS: [2 * n_groups]; or NULL */
     const float *mins;    /* [n_groups][PANEL_ROWS]; only for MINIMUM */
     uint32_t n_groups;    /* groups of activations */
-    /* What to prefetch with step t of the codes: the line at soon + t * soon_step, and the next. */
+    /* Prefetched with group g: soon_bytes from soon + g * soon_bytes on. */
     const uint8_t *soon;
-    size_t soon_step;
+    uint32_t soon_bytes;
 };
 
 /* How scales enter the sum; see tile_int8 in kernel_ref.c. */

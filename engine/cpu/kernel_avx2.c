@@ -26,11 +26,43 @@ enum {
     MOST_FLOAT_ROWS = 3,
 };
 
+/* n is 16 or 32. */
+static inline int32_t greatest_avx2(const float *x, uint32_t n) {
+    const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
+    __m256i most = _mm256_setzero_si256();
+
+    for (uint32_t i = 0; i < n; i += QUARTER_ROWS) {
+        const __m256i bits = _mm256_castps_si256(_mm256_loadu_ps(x + i));
+        most = _mm256_max_epi32(most, _mm256_and_si256(bits, magnitude));
+    }
+    __m128i four = _mm_max_epi32(_mm256_castsi256_si128(most), _mm256_extracti128_si256(most, 1));
+    four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0x4e));
+    four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0xb1));
+    return _mm_cvtsi128_si32(four);
+}
+
+static inline int32_t round_avx2(const float *x, uint32_t n, float inverse, int8_t *codes) {
+    const __m256 factor = _mm256_set1_ps(inverse);
+    __m256i sum = _mm256_setzero_si256();
+
+    for (uint32_t i = 0; i < n; i += QUARTER_ROWS) {
+        const __m256i code = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + i), factor));
+        const __m128i words =
+            _mm_packs_epi32(_mm256_castsi256_si128(code), _mm256_extracti128_si256(code, 1));
+        _mm_storel_epi64((__m128i *)(void *)(codes + i), _mm_packs_epi16(words, words));
+        sum = _mm256_add_epi32(sum, code);
+    }
+    __m128i four = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
+    four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
+    four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0xb1));
+    return _mm_cvtsi128_si32(four);
+}
+
 static void prepare_int8_avx2(const float *x, uint32_t n_in, uint32_t group, void *row) {
-    if (group == GROUP)
-        prepare_int8_row(x, n_in, GROUP, row); /* a constant length makes better loops */
+    if (group == GROUP) /* a constant length unrolls the loops */
+        prepare_int8_row(greatest_avx2, round_avx2, x, n_in, GROUP, row);
     else
-        prepare_int8_row(x, n_in, CHANNEL_GROUP, row);
+        prepare_int8_row(greatest_avx2, round_avx2, x, n_in, CHANNEL_GROUP, row);
 }
 
 /* ---- unpack ---- */
@@ -293,8 +325,6 @@ KERNEL_INLINE void add_group(enum int8_tile_kind kind, uint32_t n_rows, const st
 /* A tile whose number of rows is a constant, so that the sums live in registers. */
 KERNEL_INLINE void int8_tile(enum int8_tile_kind kind, uint32_t n_rows, const struct int8_chunk *w,
                              const struct int8_rows *x, float *acc) {
-    const uint32_t group = kind == TILE_CHANNEL ? CHANNEL_GROUP : GROUP;
-
     for (uint32_t o = 0; o < PANEL_ROWS; o += TWO * QUARTER_ROWS) {
         float *part = acc + o;
         __m256 sums[MOST_INT8_ROWS][TWO];
@@ -305,10 +335,8 @@ KERNEL_INLINE void int8_tile(enum int8_tile_kind kind, uint32_t n_rows, const st
             sums[r][1] = _mm256_loadu_ps(part + r * PANEL_ROWS + QUARTER_ROWS);
         }
         for (uint32_t g = 0; g < w->n_groups; g++) {
-            for (uint32_t t = g * group / 4; o == 0 && t < (g + 1) * group / 4; t++) {
-                _mm_prefetch((const char *)w->soon + t * w->soon_step, _MM_HINT_T0);
-                _mm_prefetch((const char *)w->soon + t * w->soon_step + 64, _MM_HINT_T0);
-            }
+            if (o == 0)
+                prefetch_soon(w, g);
             add_group(kind, n_rows, w, o, x, g, sums);
         }
         KERNEL_UNROLL(4)

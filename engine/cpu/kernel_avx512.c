@@ -25,11 +25,34 @@ enum {
     MOST_FLOAT_ROWS = 12,
 };
 
+static inline int32_t greatest_avx512(const float *x, uint32_t n) {
+    const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+    __m512i most = _mm512_setzero_si512();
+
+    for (uint32_t i = 0; i < n; i += HALF_ROWS) {
+        const __m512i bits = _mm512_castps_si512(_mm512_loadu_ps(x + i));
+        most = _mm512_max_epi32(most, _mm512_and_si512(bits, magnitude));
+    }
+    return _mm512_reduce_max_epi32(most);
+}
+
+static inline int32_t round_avx512(const float *x, uint32_t n, float inverse, int8_t *codes) {
+    const __m512 factor = _mm512_set1_ps(inverse);
+    __m512i sum = _mm512_setzero_si512();
+
+    for (uint32_t i = 0; i < n; i += HALF_ROWS) {
+        const __m512i code = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x + i), factor));
+        _mm_storeu_si128((__m128i *)(void *)(codes + i), _mm512_cvtepi32_epi8(code));
+        sum = _mm512_add_epi32(sum, code);
+    }
+    return _mm512_reduce_add_epi32(sum);
+}
+
 static void prepare_int8_avx512(const float *x, uint32_t n_in, uint32_t group, void *row) {
-    if (group == GROUP)
-        prepare_int8_row(x, n_in, GROUP, row); /* a constant length makes better loops */
+    if (group == GROUP) /* a constant length unrolls the loops */
+        prepare_int8_row(greatest_avx512, round_avx512, x, n_in, GROUP, row);
     else
-        prepare_int8_row(x, n_in, CHANNEL_GROUP, row);
+        prepare_int8_row(greatest_avx512, round_avx512, x, n_in, CHANNEL_GROUP, row);
 }
 
 /* ---- unpack ---- */
@@ -218,14 +241,11 @@ static inline __m512i broadcast_4(const int8_t *codes) {
 
 /* The sums of n_rows rows (a constant) over some steps of codes. */
 KERNEL_INLINE void add_dots(__m512i dots[][HALVES], uint32_t n_rows, int n_steps, const uint8_t *w,
-                            const uint8_t *soon, size_t soon_step, const int8_t *x, size_t stride) {
+                            const int8_t *x, size_t stride) {
     KERNEL_UNROLL(16)
     for (int t = 0; t < n_steps; t++) {
         const __m512i w_0 = load_vector(w + t * STEP_BYTES);
         const __m512i w_1 = load_vector(w + t * STEP_BYTES + HALF_BYTES);
-
-        _mm_prefetch((const char *)soon + t * soon_step, _MM_HINT_T0);
-        _mm_prefetch((const char *)soon + t * soon_step + 64, _MM_HINT_T0);
         KERNEL_UNROLL(8)
         for (uint32_t r = 0; r < n_rows; r++) {
             const __m512i four = broadcast_4(x + r * stride + t * 4);
@@ -245,8 +265,7 @@ KERNEL_INLINE void add_group(enum int8_tile_kind kind, uint32_t n_rows, const st
     KERNEL_UNROLL(8)
     for (uint32_t r = 0; r < n_rows; r++)
         dots[r][0] = dots[r][1] = _mm512_set1_epi32(row_int(x->start, x->stride, r, g));
-    add_dots(dots, n_rows, (int)group / 4, codes, w->soon + (size_t)g * group / 4 * w->soon_step,
-             w->soon_step, x->codes + g * group, x->stride);
+    add_dots(dots, n_rows, (int)group / 4, codes, x->codes + g * group, x->stride);
 
     KERNEL_UNROLL(8)
     for (uint32_t r = 0; r < n_rows; r++) {
@@ -285,8 +304,8 @@ KERNEL_INLINE void add_half_groups(uint32_t n_rows, const struct int8_chunk *w,
             const int32_t start = row_int(x->start, x->stride, r, g);
             dots[r][0] = dots[r][1] = _mm512_set1_epi32(part == 0 ? start_0 : start - start_0);
         }
-        add_dots(dots, n_rows, HALF_STEPS, w->codes + (size_t)first * PANEL_ROWS,
-                 w->soon + first / 4 * w->soon_step, w->soon_step, x->codes + first, x->stride);
+        add_dots(dots, n_rows, HALF_STEPS, w->codes + (size_t)first * PANEL_ROWS, x->codes + first,
+                 x->stride);
 
         KERNEL_UNROLL(8)
         for (uint32_t r = 0; r < n_rows; r++) {
@@ -319,6 +338,7 @@ KERNEL_INLINE void int8_tile(enum int8_tile_kind kind, uint32_t n_rows, const st
         sums[r][1] = _mm512_loadu_ps(acc + r * PANEL_ROWS + HALF_ROWS);
     }
     for (uint32_t g = 0; g < w->n_groups; g++) {
+        prefetch_soon(w, g);
         if (kind == TILE_HALF_GROUPS)
             add_half_groups(n_rows, w, x, g, sums);
         else

@@ -22,7 +22,7 @@ static float load_half(const uint8_t *bytes) {
 }
 
 static void prepare_int8_ref(const float *x, uint32_t n_in, uint32_t group, void *row) {
-    prepare_int8_row(x, n_in, group, row);
+    prepare_int8_row(greatest_plain, round_plain, x, n_in, group, row);
 }
 
 /* ---- unpack: see pack.h for the layouts ---- */

@@ -15,6 +15,12 @@ static inline void prefetch_ahead(const uint8_t *bytes, uint32_t n_bytes) {
         _mm_prefetch((const char *)bytes + AHEAD_BYTES + i, _MM_HINT_T0);
 }
 
+/* What a chunk wants prefetched with group g. */
+static inline void prefetch_soon(const struct int8_chunk *w, uint32_t g) {
+    for (uint32_t i = 0; i < w->soon_bytes; i += 64)
+        _mm_prefetch((const char *)w->soon + (size_t)g * w->soon_bytes + i, _MM_HINT_T0);
+}
+
 static inline __m128i load_16(const uint8_t *packed, uint32_t i) {
     return _mm_loadu_si128((const __m128i *)(const void *)(packed + (size_t)i * PANEL_ROWS));
 }

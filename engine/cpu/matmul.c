@@ -408,10 +408,7 @@ static void int8_panel(const struct matrix *matrix, const uint8_t *panel, const 
     for (uint32_t in = 0; in < n_in; in += PART_INPUTS) {
         const uint32_t n = n_in - in < PART_INPUTS ? n_in - in : PART_INPUTS;
         const struct panel_place place = panel_place(format, matrix->n_in, in);
-        struct int8_chunk chunk = {.codes = panel + place.codes,
-                                   .n_groups = n / group,
-                                   .soon = panel + place.codes + AHEAD_BYTES,
-                                   .soon_step = STEP_BYTES};
+        struct int8_chunk chunk = {.codes = panel + place.codes, .n_groups = n / group};
 
         if (kind != TILE_CHANNEL) {
             ops->unpack_scales[format->scales](panel + place.scales, 0, n / GROUP, unpacked->scales,
@@ -422,11 +419,16 @@ static void int8_panel(const struct matrix *matrix, const uint8_t *panel, const 
         if (format->width != CODE_8) {
             ops->unpack_codes[format->width](panel + place.codes, panel + place.highs, format->bias,
                                              n / GROUP, unpacked->codes);
-            /* The stored bytes are all read: while rows pass, fetch those of the next part. */
             chunk.codes = unpacked->codes;
-            chunk.soon += n * PANEL_ROWS / 2;
-            chunk.soon_step = STEP_BYTES / 2;
         }
+        /*
+         * While rows pass, the next part is fetched: by each tile a share, by each group too.
+         * One tile alone reads stored bytes as fast as memory gives them: there, near is better.
+         */
+        chunk.soon = panel + place.part + place.part_bytes;
+        if (n_tiles == 1 && format->width == CODE_8)
+            chunk.soon = chunk.codes + AHEAD_BYTES;
+        chunk.soon_bytes = (uint32_t)(place.part_bytes / n_tiles / chunk.n_groups + 63) / 64 * 64;
         for (uint32_t t = 0; t < n_tiles; t++) {
             const struct part part = part_of(n_rows, n_tiles, t);
             const uint8_t *base = x + part.first * row.stride;
@@ -439,8 +441,7 @@ static void int8_panel(const struct matrix *matrix, const uint8_t *panel, const 
                 .stride = row.stride,
             };
             ops->tile_int8[kind](&chunk, &rows, part.n, acc + part.first * PANEL_ROWS);
-            chunk.soon = chunk.codes; /* once is enough */
-            chunk.soon_step = 0;
+            chunk.soon += (size_t)chunk.n_groups * chunk.soon_bytes;
         }
     }
 }

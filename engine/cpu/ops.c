@@ -12,20 +12,13 @@
 
 enum level { LEVEL_REF, LEVEL_AVX2, LEVEL_AVX512, LEVELS };
 
-#if defined(__x86_64__)
 static bool cpu_has(enum level level) {
-    switch (level) {
-    case LEVEL_AVX2:
-        return cpu_features().avx2; /* clang 14 knows no "f16c" to ask the builtin for */
-    case LEVEL_AVX512:
-        return cpu_has(LEVEL_AVX2) && __builtin_cpu_supports("avx512f") &&
-               __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-               __builtin_cpu_supports("avx512vl");
-    default:
-        return true;
-    }
+    const struct cpu_features cpu = cpu_features();
+
+    return level == LEVEL_AVX512 ? cpu.avx512 : level == LEVEL_AVX2 ? cpu.avx2 : true;
 }
 
+#if defined(__x86_64__)
 static void fill(struct ops *ops, enum level level) {
     ops_fill_ref(ops);
     if (level >= LEVEL_AVX2)
@@ -34,10 +27,6 @@ static void fill(struct ops *ops, enum level level) {
         ops_override_avx512(ops);
 }
 #else
-static bool cpu_has(enum level level) {
-    return level == LEVEL_REF;
-}
-
 static void fill(struct ops *ops, enum level level) {
     (void)level; /* there is only one */
     ops_fill_ref(ops);

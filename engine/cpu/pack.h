@@ -79,6 +79,8 @@ size_t panel_bytes(const struct panel_format *format, uint32_t n_in);
 
 /* Offsets in a panel: of the group that input `in` begins, and of the scales of its part. */
 struct panel_place {
+    size_t part; /* where the part begins */
+    size_t part_bytes;
     size_t scales;        /* of the first group of the part, or the scales of channels */
     uint32_t first_group; /* the group's number in its part */
     size_t highs;

@@ -65,8 +65,8 @@ uint64_t cursor_count(struct cursor *c, const char *field, size_t min_bytes) {
     const size_t start = c->pos;
     const uint64_t n = cursor_u64(c, field);
 
-    if (n > cursor_left(c) / min_bytes) {
-        c->pos = c->reason ? c->pos : start;
+    if (n > cursor_left(c) / min_bytes) { /* never after an error: n is 0 then */
+        c->pos = start;
         cursor_fail(c, field, "more records than the file can hold", n);
         return 0;
     }

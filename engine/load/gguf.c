@@ -231,15 +231,22 @@ static int by_place(const void *a, const void *b) {
            ((uintptr_t)left->data < (uintptr_t)right->data);
 }
 
-/* items[n] are of one file. Every tensor has at least one byte, so overlap is easily told. */
-static int check_overlap(const char *what, struct stored_tensor *items, size_t n,
+/*
+ * The tensors from `first` on are of one file. Each has at least one byte, so those that overlap
+ * are neighbours once they are sorted by place.
+ */
+static int check_overlap(const char *what, struct tensor_dir *dir, size_t first,
                          struct error *reterr) {
-    if (n > 0)
-        qsort(items, n, sizeof *items, by_place);
-    for (size_t i = 1; i < n; i++)
-        if ((const char *)items[i - 1].data + items[i - 1].n_bytes > (const char *)items[i].data)
+    if (dir->n - first < 2)
+        return 0;
+
+    qsort(dir->items + first, dir->n - first, sizeof *dir->items, by_place);
+    for (size_t i = first + 1; i < dir->n; i++) {
+        const struct stored_tensor *before = &dir->items[i - 1], *tensor = &dir->items[i];
+        if ((const char *)before->data + before->n_bytes > (const char *)tensor->data)
             return error_set(reterr, -EINVAL, "%s: tensors '%.100s' and '%.100s' overlap", what,
-                             items[i - 1].name, items[i].name);
+                             before->name, tensor->name);
+    }
     return 0;
 }
 
@@ -285,7 +292,7 @@ static int read_tensors(struct cursor *c, uint64_t n_tensors, struct section *se
         if (r < 0)
             return r;
     }
-    return check_overlap(section->what, dir->items + first, dir->n - first, reterr);
+    return check_overlap(section->what, dir, first, reterr);
 }
 
 /* Magic and version; leaves the cursor at the counts. */
@@ -363,8 +370,8 @@ static int shard_path(const char *path, uint32_t number, char *ret_path, size_t 
 /* Maps and parses one file; the keys are kept only of the first. */
 static int read_file(struct gguf *gguf, const char *path, struct error *reterr) {
     const struct file_map *map;
-    struct gguf_entry *entries;
-    size_t n;
+    struct gguf_entry *entries = NULL;
+    size_t n = 0;
     int r = tensor_dir_map(&gguf->dir, path, &map, reterr);
     if (r == 0)
         r = gguf_parse(map->data, map->size, path, &gguf->dir, &entries, &n, reterr);

@@ -66,6 +66,16 @@ float gguf_config_f32(const struct gguf_config *config, const char *key, float a
     return is_found(config, r, &error) ? value : absent;
 }
 
+bool gguf_config_bool(const struct gguf_config *config, const char *key, bool absent) {
+    char name[MAX_KEY];
+    bool value;
+    struct error error = {.message = ""};
+
+    full_key(config, key, name);
+    const int r = gguf_get_bool(config->gguf, name, &value, &error);
+    return is_found(config, r, &error) ? value : absent;
+}
+
 struct gguf_str gguf_config_str(const struct gguf_config *config, const char *key) {
     char name[MAX_KEY];
     struct gguf_str value;

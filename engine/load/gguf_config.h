@@ -30,6 +30,7 @@ uint32_t gguf_config_u32(const struct gguf_config *config, const char *key, uint
 uint32_t gguf_config_u32_required(const struct gguf_config *config, const char *key, uint32_t min,
                                   uint32_t max);
 float gguf_config_f32(const struct gguf_config *config, const char *key, float absent);
+bool gguf_config_bool(const struct gguf_config *config, const char *key, bool absent);
 struct gguf_str gguf_config_str(const struct gguf_config *config, const char *key);
 
 /*

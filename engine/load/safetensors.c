@@ -224,22 +224,21 @@ static int by_place(const void *a, const void *b) {
 
 /* The byte ranges, in order, must tile the buffer: what belongs to nobody could hide anything. */
 static int check_tiling(struct parse *p, struct error *reterr) {
-    struct stored_tensor *items = p->dir->items + p->first;
-    const size_t n = p->dir->n - p->first;
-
-    if (n > 0)
-        qsort(items, n, sizeof *items, by_place);
+    struct tensor_dir *dir = p->dir;
+    if (dir->n > p->first)
+        qsort(dir->items + p->first, dir->n - p->first, sizeof *dir->items, by_place);
 
     size_t expected = 0;
-    for (size_t i = 0; i < n; i++) {
-        const size_t begin = (size_t)((const uint8_t *)items[i].data - p->buffer);
+    for (size_t i = p->first; i < dir->n; i++) {
+        const struct stored_tensor *tensor = &dir->items[i];
+        const size_t begin = (size_t)((const uint8_t *)tensor->data - p->buffer);
         if (begin != expected)
             return error_set(reterr, -EINVAL,
                              "%s: tensor '%.200s' begins at byte %zu of the data, expected %zu: "
                              "there is %s",
-                             p->what, items[i].name, begin, expected,
+                             p->what, tensor->name, begin, expected,
                              begin < expected ? "an overlap" : "a hole");
-        expected = begin + items[i].n_bytes;
+        expected = begin + tensor->n_bytes;
     }
     if (expected != p->buffer_size)
         return error_set(reterr, -EINVAL, "%s: %zu bytes of data follow the last tensor", p->what,

@@ -275,6 +275,34 @@ static uint32_t vocab_of_embedding(const struct gguf_config *config) {
     return (uint32_t)embedding->shape[0];
 }
 
+/*
+ * Keys that other architectures have, and that would change the numbers if one of these had them.
+ * 0 is how writers say "off", for a factor also 1.
+ */
+static void refuse_unserved_keys(const struct gguf_config *config) {
+    static const struct {
+        const char *key;
+        float neutral;
+    } keys[] = {
+        {"attention.scale", 0},          {"attention.clamp_kqv", 0},
+        {"attention.max_alibi_bias", 0}, {"attn_logit_softcapping", 0},
+        {"final_logit_softcapping", 0},  {"logit_scale", 1},
+        {"residual_scale", 1},           {"embedding_scale", 1},
+    };
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const float value = gguf_config_f32(config, keys[i].key, 0);
+        if (value != 0 && value != keys[i].neutral)
+            problems_add(config->problems, -ENOTSUP, "key %s.%s: %g is not served", config->arch,
+                         keys[i].key, (double)value);
+    }
+    if (gguf_config_u32(config, "expert_count", 0, UINT32_MAX, 0) > 0)
+        problems_add(config->problems, -ENOTSUP, "key %s.expert_count: experts are not served",
+                     config->arch);
+    if (!gguf_config_bool(config, "attention.causal", true))
+        problems_add(config->problems, -ENOTSUP, "key %s.attention.causal: only true is served",
+                     config->arch);
+}
+
 void decoder_read_gguf(const struct gguf_config *config, struct hparams_build *build) {
     struct hparams *hp = build->hparams;
 
@@ -321,9 +349,7 @@ void decoder_read_gguf(const struct gguf_config *config, struct hparams_build *b
     hp->ffn_bias = stores(config, "blk.0.ffn_down.bias");
     hp->qk_norm = stores(config, "blk.0.attn_q_norm.weight");
 
-    if (gguf_config_u32(config, "expert_count", 0, UINT32_MAX, 0) > 0)
-        problems_add(build->problems, -ENOTSUP, "%s.expert_count: experts are not served",
-                     config->arch);
+    refuse_unserved_keys(config);
     check_heads(build);
     rope_read_gguf(config, build);
     allocate_layers(build);

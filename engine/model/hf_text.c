@@ -13,7 +13,10 @@
 #include "kvasir/mem.h"
 #include "model/model_impl.h"
 
-enum { MAX_TEMPLATE_BYTES = 1024 * 1024 };
+enum {
+    MAX_TEMPLATE_BYTES = 1024 * 1024,
+    MAX_TOKEN_BYTES = 64 * 1024,
+};
 
 /* Adds a key that holds an id, a list of ids, or null. */
 static void add_eos_of(struct model_info *info, const struct hf_config *config) {
@@ -116,13 +119,8 @@ static struct json_str token_text(const struct hf_config *config, const char *ke
     return (struct json_str){.bytes = "", .len = 0};
 }
 
-/* Both as written: writers of one file escape alike. */
-static bool same_text(struct json_str a, struct json_str b) {
-    return a.len == b.len && memcmp(a.bytes, b.bytes, a.len) == 0;
-}
-
 /* Finds content in added_tokens_decoder: {"151643": {"content": ...}, ...}; -1 if not there. */
-static int64_t find_in_decoder(const struct hf_config *config, struct json_str content) {
+static int64_t find_in_decoder(const struct hf_config *config, const char *content) {
     struct hf_config decoder;
     if (!hf_object(config, "added_tokens_decoder", config->name, &decoder))
         return -1;
@@ -138,7 +136,7 @@ static int64_t find_in_decoder(const struct hf_config *config, struct json_str c
             continue;
         const struct hf_config token = {
             .name = config->name, .object = value, .problems = config->problems};
-        if (!same_text(hf_string(&token, "content"), content))
+        if (!json_is(hf_string(&token, "content"), content))
             continue;
 
         struct json_pull id;
@@ -150,7 +148,7 @@ static int64_t find_in_decoder(const struct hf_config *config, struct json_str c
 }
 
 /* One element of tokenizer.json's added_tokens; its id if it has this content. */
-static int64_t match_added_token(struct json_pull *json, struct json_str content) {
+static int64_t match_added_token(struct json_pull *json, const char *content) {
     struct json_str key;
     int64_t id = -1;
     bool matches = false;
@@ -160,7 +158,7 @@ static int64_t match_added_token(struct json_pull *json, struct json_str content
         if (json_is(key, "id"))
             id = json_take_int(json);
         else if (json_is(key, "content"))
-            matches = same_text(json_take_string(json), content);
+            matches = json_is(json_take_string(json), content);
         else
             (void)json_skip(json); /* flags */
     }
@@ -171,7 +169,7 @@ static int64_t match_added_token(struct json_pull *json, struct json_str content
  * Finds content among the added_tokens of tokenizer.json, which stand near its beginning: the
  * megabytes of vocabulary behind them are not walked. Mistakes there are the tokenizer's to report.
  */
-static int64_t find_in_tokenizer(const struct model *model, struct json_str content) {
+static int64_t find_in_tokenizer(const struct model *model, const char *content) {
     char path[PATH_MAX];
     struct file_map map;
     if (hf_folder_path(&model->folder, "tokenizer.json", path, NULL) < 0 ||
@@ -233,13 +231,34 @@ static int take_template(struct model *model, const struct hf_config *config,
     json_unescape(source, &plain);
     if (buf_failed(&plain)) {
         buf_fini(&plain);
-        return error_set(reterr, -EFBIG, "%s: chat_template has more than %d bytes", config->name,
-                         MAX_TEMPLATE_BYTES);
+        return error_set(reterr, -EFBIG, "%s: chat_template of more than %d bytes, or no memory",
+                         config->name, MAX_TEMPLATE_BYTES);
     }
     model->info.chat_template = arena_dup(&model->arena, plain.data, plain.len);
     model->info.chat_template_len = plain.len;
     buf_fini(&plain);
     return model->info.chat_template ? 0 : error_set(reterr, -ENOMEM, "chat_template: no memory");
+}
+
+/* The id of tokenizer_config.json's eos_token joins the end ids. */
+static int add_eos_token(struct model *model, const struct hf_config *config,
+                         struct error *reterr) {
+    const struct json_str eos = token_text(config, "eos_token");
+    if (eos.len == 0)
+        return 0;
+
+    struct buf content;
+    buf_init(&content, MAX_TOKEN_BYTES);
+    json_unescape(eos, &content);
+    if (buf_failed(&content)) {
+        buf_fini(&content);
+        return error_set(reterr, -ENOMEM, "%s: eos_token: no memory for %zu bytes", config->name,
+                         eos.len);
+    }
+    const int64_t id = find_in_decoder(config, content.data);
+    model_add_eos(&model->info, id >= 0 ? id : find_in_tokenizer(model, content.data));
+    buf_fini(&content);
+    return 0;
 }
 
 static int read_tokenizer_config(struct model *model, struct problems *problems,
@@ -250,12 +269,8 @@ static int read_tokenizer_config(struct model *model, struct problems *problems,
     if (r < 0 || !text)
         return r;
 
-    const struct json_str eos = token_text(&config, "eos_token");
-    if (eos.len > 0) {
-        const int64_t id = find_in_decoder(&config, eos);
-        model_add_eos(&model->info, id >= 0 ? id : find_in_tokenizer(model, eos));
-    }
-    if (!model->info.chat_template)
+    r = add_eos_token(model, &config, reterr);
+    if (r == 0 && !model->info.chat_template)
         r = take_template(model, &config, reterr);
     mem_free(text);
     return r;

@@ -9,8 +9,10 @@
 
 #include "kvasir/file.h"
 #include "kvasir/mem.h"
+#include "kvasir/tokenizer.h"
 #include "model/model_impl.h"
 #include "model/rope_config.h"
+#include "text/tokenizer_gguf.h"
 
 const struct model_info *model_info(const struct model *model) {
     return &model->info;
@@ -180,4 +182,10 @@ void model_close(struct model *model) {
     tensor_dir_fini(&model->own_dir);
     arena_fini(&model->arena);
     mem_free(model);
+}
+
+int model_open_tokenizer(const struct model *model, struct tokenizer **ret_tokenizer,
+                         struct error *reterr) {
+    return model->gguf ? tokenizer_open_gguf(model->gguf, ret_tokenizer, reterr)
+                       : tokenizer_open_dir(model->folder.dir, ret_tokenizer, reterr);
 }

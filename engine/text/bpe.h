@@ -8,7 +8,7 @@
  * only sequence of pieces in which every two neighbours are what merging makes of their own
  * bytes, which is the same sequence (README, "Why backtracking is exact"); it costs O(n).
  *
- * Built by bpe_build.c in three calls: bpe_init, bpe_add_merge (or bpe_add_scores), bpe_finish.
+ * Built (bpe_build.c) in three calls: bpe_init, bpe_add_merge (or bpe_add_scores), bpe_finish.
  * Immutable afterwards, any thread may encode.
  */
 #ifndef KVASIR_TEXT_BPE_H
@@ -24,34 +24,48 @@
 #include "token_trie.h"
 #include "token_vocab.h"
 
-/* Values of bpe_token::split that are no merge. */
-#define BPE_BASE (UINT32_MAX - 1)  /* a base unit: there before any merge */
+/* Values of bpe_token::born. */
+#define BPE_BASE 0u                /* a base unit: there before any merge */
 #define BPE_UNREACHABLE UINT32_MAX /* no word is merged into this piece */
 
 /* Set in the trie's values for pieces that merging cannot reach. */
 #define BPE_UNREACHABLE_BIT (1u << 31)
 
 /*
- * The index of a merge is its rank. Its era is the rank at which it happens: mostly its own, but
- * a merge whose part is made by a merge of higher rank happens late, in that one's era.
+ * How merging makes a piece: from left and right, by the merge of this rank. The era is the rank
+ * at which that happens: mostly the merge's own, but a merge whose part is made by a merge of
+ * higher rank happens late, in that one's era.
  */
+struct bpe_token {
+    token_id left;
+    token_id right;
+    uint32_t rank;
+    uint32_t born; /* the era plus one, BPE_BASE or BPE_UNREACHABLE */
+};
+
+struct bpe_link {
+    token_id shorter; /* longest reachable piece that begins this one; TOKEN_NONE */
+    uint32_t len;     /* bytes */
+};
+
+/* As a vocabulary lists them; what can happen is in bpe_token after bpe_finish. */
 struct bpe_merge {
     token_id left;
     token_id right;
     token_id result;
-    uint32_t era; /* with needs_heap: the rank, which equal scores share */
+    uint32_t rank; /* ascending; equal only where scores are */
 };
 
-struct bpe_token {
-    uint32_t split;   /* index of the merge that makes it, BPE_BASE or BPE_UNREACHABLE */
-    token_id shorter; /* longest reachable piece that begins it; TOKEN_NONE */
-    uint32_t len;     /* bytes */
-};
-
-/* Open addressing; a slot is empty if merge is 0. */
 struct bpe_pair_slot {
     uint32_t tag;   /* other bits of the pair's hash than those that chose the slot */
-    uint32_t merge; /* index into merges, plus one */
+    uint32_t value; /* 0: empty */
+};
+
+/* Open addressing, from a pair of pieces to a number that is not 0. */
+struct bpe_pairs {
+    struct bpe_pair_slot *slots; /* [1 << bits] */
+    uint64_t *filter; /* four bits a slot, by hash: most pairs are absent, and it is seen here */
+    uint32_t bits;
 };
 
 struct bpe_options {
@@ -67,15 +81,18 @@ struct bpe {
     struct bpe_options options;
     struct token_trie trie;   /* piece -> id, perhaps with BPE_UNREACHABLE_BIT */
     struct bpe_token *tokens; /* [n_tokens] */
+    struct bpe_link *links;   /* [n_tokens] */
     uint32_t n_tokens;
-    struct bpe_merge *merges; /* [n_merges], those that happen, by rank */
-    uint32_t n_merges;
-    struct bpe_pair_slot *pairs; /* [1 << pair_bits] */
-    uint32_t pair_bits;
+    struct bpe_pairs pairs;    /* -> the piece that they are merged into, plus one */
     token_id byte_tokens[256]; /* for byte_fallback; TOKEN_NONE where missing */
-    /* Scores are equal, so that places in the word decide: words are merged with a heap
-     * (bpe_heap.c), and merges and pairs hold all merges. */
-    bool needs_heap;
+    bool may_drop;             /* some base units have neither piece, nor bytes, nor unk */
+    bool cuts_at_metaspace;    /* no piece has a "▁" behind another character */
+
+    /* While building, and for the heap: all merges, and pairs -> their index plus one. */
+    struct bpe_merge *merges; /* [n_merges] */
+    uint32_t n_merges;
+    struct bpe_pairs all_pairs;
+    bool needs_heap; /* equal scores: only places in the word decide (bpe_heap.c) */
     /* private to building */
     uint32_t cap_merges;
 };
@@ -87,8 +104,8 @@ int bpe_init(struct bpe *bpe, const struct vocab *vocab, const struct bpe_option
              struct error *reterr) KV_MUST_CHECK;
 
 /* The next merge in order of rank. -EINVAL if left, right or both together are no piece. */
-int bpe_add_merge(struct bpe *bpe, const char *left, size_t left_len, const char *right,
-                  size_t right_len, struct error *reterr) KV_MUST_CHECK;
+int bpe_add_merge(struct bpe *bpe, const struct vocab *vocab, const char *left, size_t left_len,
+                  const char *right, size_t right_len, struct error *reterr) KV_MUST_CHECK;
 
 /* SentencePiece: any two pieces that form a piece merge, the highest score [n_tokens] first. */
 int bpe_add_scores(struct bpe *bpe, const struct vocab *vocab, const float *scores,
@@ -106,20 +123,39 @@ int bpe_encode(const struct bpe *bpe, const char *word, size_t len, struct token
 /* The id whose piece is exactly these bytes; TOKEN_NONE. */
 token_id bpe_find(const struct bpe *bpe, const char *piece, size_t len);
 
-/* --- between bpe_encode.c, bpe_build.c and bpe_heap.c --- */
+/* --- between the bpe files --- */
 
-/* Puts merges[merge] into the table of pairs, which must have room. */
-void bpe_insert_pair(struct bpe *bpe, uint32_t merge);
+/* Room for n pairs; -ENOMEM. */
+int bpe_pairs_init(struct bpe_pairs *pairs, size_t n) KV_MUST_CHECK;
+void bpe_pairs_fini(struct bpe_pairs *pairs);
+/* The pair must not be there yet, and there must be room. */
+void bpe_pairs_insert(struct bpe_pairs *pairs, token_id left, token_id right, uint32_t value);
 
-/* Index of the merge of a pair; UINT32_MAX if they do not merge. */
-uint32_t bpe_find_pair(const struct bpe *bpe, token_id left, token_id right);
+static inline uint64_t bpe_pair_hash(token_id left, token_id right) {
+    const uint64_t key = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
+    const uint64_t hash = (key ^ key >> 29) * 0x9e3779b97f4a7c15u;
+    return hash ^ hash >> 32;
+}
+
+/* The piece that a pair is merged into; TOKEN_NONE if it is not. */
+token_id bpe_find_pair(const struct bpe *bpe, token_id left, token_id right);
+
+/* Fills tokens and pairs with the merges that happen (bpe_replay.c). -ENOMEM. */
+int bpe_replay(struct bpe *bpe) KV_MUST_CHECK;
 
 /* True if merging left's and right's bytes together never joins across where they meet. */
 bool bpe_compatible(const struct bpe *bpe, token_id left, token_id right);
 
-/* The specification, for vocabularies that need it and as a test's second opinion. */
+/*
+ * The specification itself, for vocabularies that need it and as a test's second opinion.
+ * bpe_init_heap must have been called: bpe_finish does where needs_heap is set.
+ */
+int bpe_init_heap(struct bpe *bpe) KV_MUST_CHECK;
 int bpe_encode_heap(const struct bpe *bpe, const char *word, size_t len, struct token_buf *ret_ids)
     KV_MUST_CHECK;
+
+/* Bytes of the base unit at text, len > 0. */
+size_t bpe_unit_len(const struct bpe *bpe, const char *text, size_t len);
 
 /* Appends what stands for the unknown base unit at text; its length goes to ret_len. */
 int bpe_encode_unknown(const struct bpe *bpe, const char *text, size_t len, bool follows_unknown,

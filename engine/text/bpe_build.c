@@ -1,11 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * bpe_build - from pieces and merges to the tables of bpe.h.
- *
- * A vocabulary lists merges that never happen: LLaMA 3's names every way to cut a piece in two,
- * though merging by rank arrives at a piece in one way only. bpe_finish replays the merges in time
- * and keeps, for each piece, the one that makes it (its split).
- */
+/* bpe_build - from a vocabulary's pieces and merges to the tables of bpe.h. */
 #include "bpe.h"
 
 #include <errno.h>
@@ -16,7 +10,9 @@
 #include "kvasir/mem.h"
 #include "kvasir/utf8.h"
 
-enum { FIRST_MERGES = 1 << 12, MIN_PAIR_BITS = 4 };
+enum { FIRST_MERGES = 1 << 12, MAX_MERGES = 1 << 28 };
+
+static const char metaspace[] = "\xe2\x96\x81"; /* U+2581, "▁" */
 
 /* --- the trie of pieces --- */
 
@@ -30,6 +26,31 @@ static struct trie_key piece_key(const void *ctx, size_t i) {
     return key;
 }
 
+/* Pieces in the order of their lengths. */
+struct by_length {
+    const struct vocab *vocab;
+    uint32_t *ids; /* [n_tokens] */
+};
+
+static struct trie_key nth_key(const void *ctx, size_t i) {
+    const struct by_length *order = ctx;
+    return piece_key(order->vocab, order->ids[i]);
+}
+
+static int order_by_length(const struct vocab *vocab, uint32_t *ret_ids) {
+    uint32_t *first = mem_alloc_zero(VOCAB_MAX_PIECE + 2, sizeof *first);
+    if (!first)
+        return -ENOMEM;
+    for (uint32_t id = 0; id < vocab->n; id++)
+        first[vocab->entries[id].len + 1]++;
+    for (uint32_t len = 1; len < VOCAB_MAX_PIECE + 2; len++)
+        first[len] += first[len - 1];
+    for (uint32_t id = 0; id < vocab->n; id++)
+        ret_ids[first[vocab->entries[id].len]++] = id;
+    mem_free(first);
+    return 0;
+}
+
 /* True if the piece is one base unit. */
 static bool is_base(const struct bpe *bpe, struct trie_key key) {
     if (key.len == 0)
@@ -37,20 +58,41 @@ static bool is_base(const struct bpe *bpe, struct trie_key key) {
     return bpe->options.bytes ? key.len == 1 : utf8_sequence(key.bytes, key.len) == key.len;
 }
 
-static int init_tokens(struct bpe *bpe, const struct vocab *vocab) {
-    bpe->tokens = mem_alloc_array(vocab->n ? vocab->n : 1, sizeof *bpe->tokens);
-    if (!bpe->tokens)
-        return -ENOMEM;
-    bpe->n_tokens = vocab->n;
-    for (uint32_t id = 0; id < vocab->n; id++) {
+static int alloc_tokens(struct bpe *bpe, uint32_t n) {
+    bpe->tokens = mem_alloc_array(n ? n : 1, sizeof *bpe->tokens);
+    bpe->links = mem_alloc_array(n ? n : 1, sizeof *bpe->links);
+    bpe->n_tokens = n;
+    return bpe->tokens && bpe->links ? 0 : -ENOMEM;
+}
+
+/* Builds the trie; shorter pieces first, so that each finds the longest that it begins with. */
+static int init_trie(struct bpe *bpe, const struct vocab *vocab) {
+    const size_t n = vocab->n ? vocab->n : 1;
+    struct by_length order = {
+        .vocab = vocab,
+        .ids = mem_alloc_array(n, sizeof *order.ids),
+    };
+    uint32_t *shorter = mem_alloc_array(n, sizeof *shorter);
+    int r = order.ids && shorter ? order_by_length(vocab, order.ids) : -ENOMEM;
+    if (r == 0)
+        r = token_trie_init(&bpe->trie, nth_key, &order, vocab->n, shorter);
+
+    for (uint32_t i = 0; r == 0 && i < vocab->n; i++) {
+        const uint32_t id = order.ids[i];
         const struct trie_key key = piece_key(vocab, id);
         bpe->tokens[id] = (struct bpe_token){
-            .split = is_base(bpe, key) ? BPE_BASE : BPE_UNREACHABLE,
-            .shorter = TOKEN_NONE,
+            .left = TOKEN_NONE,
+            .right = TOKEN_NONE,
+            .born = is_base(bpe, key) ? BPE_BASE : BPE_UNREACHABLE,
+        };
+        bpe->links[id] = (struct bpe_link){
+            .shorter = shorter[i] == TRIE_NO_VALUE ? TOKEN_NONE : (token_id)shorter[i],
             .len = (uint32_t)key.len,
         };
     }
-    return 0;
+    mem_free(shorter);
+    mem_free(order.ids);
+    return r;
 }
 
 /* Where <0xHH> is, for each byte. */
@@ -71,9 +113,9 @@ int bpe_init(struct bpe *bpe, const struct vocab *vocab, const struct bpe_option
     *bpe = (struct bpe){.options = *options};
     find_byte_tokens(bpe, vocab);
 
-    int r = token_trie_init(&bpe->trie, piece_key, vocab, vocab->n);
+    int r = alloc_tokens(bpe, vocab->n);
     if (r == 0)
-        r = init_tokens(bpe, vocab);
+        r = init_trie(bpe, vocab);
     if (r < 0)
         return error_set(reterr, r,
                          r == -E2BIG ? "the vocabulary's pieces are too long or too many"
@@ -85,7 +127,7 @@ int bpe_init(struct bpe *bpe, const struct vocab *vocab, const struct bpe_option
 
 static int push_merge(struct bpe *bpe, const struct bpe_merge *merge, struct error *reterr) {
     if (bpe->n_merges == bpe->cap_merges) {
-        if (bpe->n_merges >= BPE_BASE / 2)
+        if (bpe->n_merges >= MAX_MERGES)
             return error_set(reterr, -EINVAL, "too many merges");
         const uint32_t cap = bpe->cap_merges ? bpe->cap_merges * 2 : FIRST_MERGES;
         struct bpe_merge *merges = mem_realloc(bpe->merges, (size_t)cap * sizeof *merges);
@@ -98,38 +140,51 @@ static int push_merge(struct bpe *bpe, const struct bpe_merge *merge, struct err
     return 0;
 }
 
-int bpe_add_merge(struct bpe *bpe, const char *left, size_t left_len, const char *right,
-                  size_t right_len, struct error *reterr) {
-    const struct token_trie *trie = &bpe->trie;
-    uint32_t whole = token_trie_walk(trie, TRIE_ROOT, left, left_len);
-    uint32_t node = TRIE_ROOT;
-    const uint32_t left_id = trie->slots[whole].value;
-    uint32_t shorter = left_id;
-    bool found = left_len > 0 && right_len > 0 && whole != TRIE_ROOT && left_id != TRIE_NO_VALUE;
+/* True if the piece of id is exactly left and right. */
+static bool is_joined(const struct bpe *bpe, const struct vocab *vocab, uint32_t id,
+                      const char *left, size_t left_len, const char *right, size_t right_len) {
+    if (id >= bpe->n_tokens || bpe->links[id].len != left_len + right_len)
+        return false;
+    size_t len;
+    const char *bytes = vocab_bytes(vocab, id, &len);
+    return memcmp(bytes, left, left_len) == 0 && memcmp(bytes + left_len, right, right_len) == 0;
+}
 
-    /* Two walks in step: right by itself, and right behind left. */
-    for (size_t i = 0; i < right_len && found; i++) {
-        if (i > 0 && trie->slots[whole].value != TRIE_NO_VALUE)
-            shorter = trie->slots[whole].value;
-        node = token_trie_step(trie, node, (unsigned char)right[i]);
-        whole = token_trie_step(trie, whole, (unsigned char)right[i]);
-        found = node != TRIE_ROOT && whole != TRIE_ROOT;
-    }
-    if (!found || trie->slots[node].value == TRIE_NO_VALUE ||
-        trie->slots[whole].value == TRIE_NO_VALUE)
+/*
+ * The piece left + right. Merges and pieces are listed in the same order in most files, so it is
+ * looked for behind the result of the merge before, and in the trie only if it is not there.
+ */
+static uint32_t find_joined(const struct bpe *bpe, const struct vocab *vocab, const char *left,
+                            size_t left_len, const char *right, size_t right_len) {
+    const uint32_t last = bpe->n_merges > 0 ? (uint32_t)bpe->merges[bpe->n_merges - 1].result : 0;
+    for (uint32_t guess = last; guess <= last + 1; guess++)
+        if (is_joined(bpe, vocab, guess, left, left_len, right, right_len))
+            return guess;
+
+    uint32_t node = token_trie_walk(&bpe->trie, TRIE_ROOT, left, left_len);
+    if (node != TRIE_ROOT)
+        node = token_trie_walk(&bpe->trie, node, right, right_len);
+    return bpe->trie.slots[node].value; /* the root's: no value */
+}
+
+int bpe_add_merge(struct bpe *bpe, const struct vocab *vocab, const char *left, size_t left_len,
+                  const char *right, size_t right_len, struct error *reterr) {
+    const uint32_t left_id = token_trie_find(&bpe->trie, left, left_len);
+    const uint32_t right_id = token_trie_find(&bpe->trie, right, right_len);
+    const uint32_t result = find_joined(bpe, vocab, left, left_len, right, right_len);
+
+    if (left_id == TRIE_NO_VALUE || right_id == TRIE_NO_VALUE || result == TRIE_NO_VALUE)
         return error_set(reterr, -EINVAL,
                          "merge %u joins \"%.*s\" and \"%.*s\": one of them or the whole is not in "
                          "the vocabulary",
                          bpe->n_merges, (int)(left_len < 64 ? left_len : 64), left,
                          (int)(right_len < 64 ? right_len : 64), right);
-
     const struct bpe_merge merge = {
         .left = (token_id)left_id,
-        .right = (token_id)trie->slots[node].value,
-        .result = (token_id)trie->slots[whole].value,
-        .era = bpe->n_merges,
+        .right = (token_id)right_id,
+        .result = (token_id)result,
+        .rank = bpe->n_merges,
     };
-    bpe->tokens[merge.result].shorter = (token_id)shorter;
     return push_merge(bpe, &merge, reterr);
 }
 
@@ -166,7 +221,7 @@ static int add_cuts(struct bpe *bpe, const struct vocab *vocab, token_id id, uin
             .left = (token_id)left,
             .right = (token_id)right,
             .result = id,
-            .era = rank,
+            .rank = rank,
         };
         int r = push_merge(bpe, &merge, reterr);
         if (r < 0)
@@ -207,209 +262,86 @@ int bpe_add_scores(struct bpe *bpe, const struct vocab *vocab, const float *scor
     return r;
 }
 
-/* --- what really happens --- */
+/* --- the rest --- */
 
-static int alloc_pairs(struct bpe *bpe, uint32_t n_pairs) {
-    uint32_t bits = MIN_PAIR_BITS;
-    while (((size_t)1 << bits) * 2 / 3 < n_pairs)
-        bits++;
-    bpe->pairs = mem_alloc_zero((size_t)1 << bits, sizeof *bpe->pairs);
-    bpe->pair_bits = bits;
-    return bpe->pairs ? 0 : -ENOMEM;
+/* Marks pieces in the trie that no word is merged into, and takes them out of the links. */
+static void drop_unreachable(struct bpe *bpe, const struct vocab *vocab) {
+    for (uint32_t id = 0; id < bpe->n_tokens; id++) {
+        if (bpe->tokens[id].born == BPE_UNREACHABLE && bpe->links[id].len > 0) {
+            const struct trie_key key = piece_key(vocab, id);
+            const uint32_t node = token_trie_walk(&bpe->trie, TRIE_ROOT, key.bytes, key.len);
+            if (bpe->trie.slots[node].value == id) /* not another of the same bytes */
+                bpe->trie.slots[node].value |= BPE_UNREACHABLE_BIT;
+        }
+    }
+    for (uint32_t id = 0; id < bpe->n_tokens; id++) {
+        token_id *shorter = &bpe->links[id].shorter;
+        while (*shorter != TOKEN_NONE && bpe->tokens[*shorter].born == BPE_UNREACHABLE)
+            *shorter = bpe->links[*shorter].shorter;
+    }
 }
 
 /*
- * The replay of all merges in time. A merge whose part does not exist yet when its rank comes
- * waits for it: it is in the list of that part, and happens, if at all, when the part is made.
+ * True if no merge joins across the place before a "▁" that stands behind another character, so
+ * that a text may be cut there: no piece has one there, and "▁" itself is a piece.
  */
-struct replay {
-    struct bpe *bpe;
-    uint32_t *first_waiting; /* [n_tokens] merge, plus one */
-    uint32_t *next_waiting;  /* [n_merges] merge, plus one */
-    uint32_t due;            /* list of merges whose parts exist now, by next_waiting */
-};
-
-static bool exists(const struct bpe *bpe, token_id id) {
-    return bpe->tokens[id].split != BPE_UNREACHABLE;
-}
-
-/* Moves the merges that waited for id to the list of those that are due. */
-static void wake(struct replay *replay, token_id id) {
-    uint32_t waiting = replay->first_waiting[id];
-    replay->first_waiting[id] = 0;
-    while (waiting) {
-        const uint32_t next = replay->next_waiting[waiting - 1];
-        replay->next_waiting[waiting - 1] = replay->due;
-        replay->due = waiting;
-        waiting = next;
-    }
-}
-
-/* Gives the merge's result its split if its own bytes are merged so; or lets the merge wait. */
-static void consider(struct replay *replay, uint32_t i, uint32_t era) {
-    struct bpe *bpe = replay->bpe;
-    const struct bpe_merge *merge = &bpe->merges[i];
-
-    if (exists(bpe, merge->result))
-        return;
-    const token_id missing = !exists(bpe, merge->left)    ? merge->left
-                             : !exists(bpe, merge->right) ? merge->right
-                                                          : TOKEN_NONE;
-    if (missing != TOKEN_NONE) {
-        replay->next_waiting[i] = replay->first_waiting[missing];
-        replay->first_waiting[missing] = i + 1;
-        return;
-    }
-    if (!bpe_compatible(bpe, merge->left, merge->right))
-        return;
-    bpe->merges[i].era = era;
-    bpe->tokens[merge->result].split = i;
-    bpe_insert_pair(bpe, i);
-    wake(replay, merge->result);
-}
-
-/* Takes the merge with the shortest result from the due ones: what it makes may bar a longer. */
-static uint32_t take_due(struct replay *replay) {
-    const struct bpe *bpe = replay->bpe;
-    uint32_t *best = &replay->due;
-    for (uint32_t *at = &replay->due; *at; at = &replay->next_waiting[*at - 1])
-        if (bpe->tokens[bpe->merges[*at - 1].result].len <
-            bpe->tokens[bpe->merges[*best - 1].result].len)
-            best = at;
-    const uint32_t taken = *best - 1;
-    *best = replay->next_waiting[taken];
-    return taken;
-}
-
-static int replay_merges(struct bpe *bpe) {
-    struct replay replay = {
-        .bpe = bpe,
-        .first_waiting = mem_alloc_zero(bpe->n_tokens ? bpe->n_tokens : 1, sizeof(uint32_t)),
-        .next_waiting = mem_alloc_zero(bpe->n_merges ? bpe->n_merges : 1, sizeof(uint32_t)),
-    };
-    const bool ok = replay.first_waiting && replay.next_waiting;
-
-    for (uint32_t era = 0; ok && era < bpe->n_merges; era++) {
-        consider(&replay, era, era);
-        while (replay.due)
-            consider(&replay, take_due(&replay), era);
-    }
-    mem_free(replay.next_waiting);
-    mem_free(replay.first_waiting);
-    return ok ? 0 : -ENOMEM;
-}
-
-/* Keeps the merges that are splits, in order. An era is named by a merge that is kept. */
-static int keep_splits(struct bpe *bpe) {
-    uint32_t n_kept = 0;
-    for (uint32_t i = 0; i < bpe->n_merges; i++)
-        if (bpe->tokens[bpe->merges[i].result].split == i)
-            n_kept++;
-
-    uint32_t *index = mem_alloc_array(bpe->n_merges ? bpe->n_merges : 1, sizeof *index);
-    mem_free(bpe->pairs);
-    bpe->pairs = NULL;
-    int r = index ? alloc_pairs(bpe, n_kept) : -ENOMEM;
-    if (r < 0)
-        goto free_index;
-
-    n_kept = 0;
-    for (uint32_t i = 0; i < bpe->n_merges; i++) {
-        index[i] = n_kept;
-        if (bpe->tokens[bpe->merges[i].result].split == i)
-            bpe->merges[n_kept++] = bpe->merges[i];
-    }
-    for (uint32_t i = 0; i < n_kept; i++) {
-        bpe->tokens[bpe->merges[i].result].split = i;
-        bpe_insert_pair(bpe, i);
-    }
-    for (uint32_t i = 0; i < n_kept; i++)
-        bpe->merges[i].era = index[bpe->merges[i].era];
-    bpe->n_merges = n_kept;
-
-free_index:
-    mem_free(index);
-    return r;
-}
-
-/* Every merge, for the heap; of a pair that is listed twice the last rank counts. */
-static int keep_all(struct bpe *bpe) {
-    mem_free(bpe->pairs);
-    bpe->pairs = NULL;
-    int r = alloc_pairs(bpe, bpe->n_merges);
-    if (r < 0)
-        return r;
-    for (uint32_t i = bpe->n_merges; i > 0; i--) {
-        const struct bpe_merge *merge = &bpe->merges[i - 1];
-        if (bpe_find_pair(bpe, merge->left, merge->right) == UINT32_MAX)
-            bpe_insert_pair(bpe, i - 1);
-    }
-    return 0;
-}
-
-/* The longest piece that begins the key's and is not all of it; TRIE_NO_VALUE. */
-static uint32_t shorter_piece(const struct token_trie *trie, struct trie_key key) {
-    uint32_t value = TRIE_NO_VALUE;
-    uint32_t node = TRIE_ROOT;
-    for (size_t i = 0; i + 1 < key.len; i++) {
-        node = token_trie_step(trie, node, (unsigned char)key.bytes[i]);
-        if (trie->slots[node].value != TRIE_NO_VALUE)
-            value = trie->slots[node].value;
-    }
-    return value;
-}
-
-/* Marks pieces in the trie that no word is merged into, and links the others by length. */
-static void link_pieces(struct bpe *bpe, const struct vocab *vocab) {
+static bool find_cuts(const struct bpe *bpe, const struct vocab *vocab) {
+    if (bpe->options.bytes || bpe->options.ignore_merges ||
+        token_trie_find(&bpe->trie, metaspace, 3) == TRIE_NO_VALUE)
+        return false;
     for (uint32_t id = 0; id < bpe->n_tokens; id++) {
         const struct trie_key key = piece_key(vocab, id);
-        if (key.len == 0)
-            continue;
-        if (bpe->tokens[id].split == BPE_UNREACHABLE) {
-            const uint32_t node = token_trie_walk(&bpe->trie, TRIE_ROOT, key.bytes, key.len);
-            bpe->trie.slots[node].value = id | BPE_UNREACHABLE_BIT;
-        }
-        if (bpe->tokens[id].shorter == TOKEN_NONE) {
-            const uint32_t shorter = shorter_piece(&bpe->trie, key);
-            if (shorter != TRIE_NO_VALUE)
-                bpe->tokens[id].shorter = (token_id)(shorter & ~BPE_UNREACHABLE_BIT);
-        }
+        for (size_t i = 3; i + 3 <= key.len; i++)
+            if (memcmp(key.bytes + i, metaspace, 3) == 0 &&
+                memcmp(key.bytes + i - 3, metaspace, 3) != 0)
+                return false;
+        for (size_t i = 1; i < 3 && i + 3 <= key.len; i++)
+            if (memcmp(key.bytes + i, metaspace, 3) == 0)
+                return false;
     }
-    for (uint32_t id = 0; id < bpe->n_tokens; id++) {
-        token_id *shorter = &bpe->tokens[id].shorter;
-        while (*shorter != TOKEN_NONE && bpe->tokens[*shorter].split == BPE_UNREACHABLE)
-            *shorter = bpe->tokens[*shorter].shorter;
-    }
+    return true;
 }
 
-/* Gives back what the growing list of merges has too much. */
-static void shrink_merges(struct bpe *bpe) {
-    const size_t n = bpe->n_merges ? bpe->n_merges : 1;
-    struct bpe_merge *merges = mem_realloc(bpe->merges, n * sizeof *merges);
-    if (merges)
-        bpe->merges = merges;
+/* True if some base unit would leave no trace in the ids. */
+static bool find_drops(const struct bpe *bpe) {
+    if (bpe->options.unk != TOKEN_NONE)
+        return false;
+    for (int byte = 0; byte < 256; byte++) {
+        const char unit = (char)byte;
+        const bool known = bpe->options.bytes
+                               ? token_trie_find(&bpe->trie, &unit, 1) != TRIE_NO_VALUE
+                               : bpe->options.byte_fallback && bpe->byte_tokens[byte] != TOKEN_NONE;
+        if (!known)
+            return true;
+    }
+    return false;
 }
 
 int bpe_finish(struct bpe *bpe, const struct vocab *vocab, struct error *reterr) {
     const uint32_t max_splits = bpe->n_merges < vocab->n ? bpe->n_merges : vocab->n;
-    int r = alloc_pairs(bpe, max_splits);
-
-    if (r == 0 && !bpe->needs_heap)
-        r = replay_merges(bpe);
+    int r = bpe_pairs_init(&bpe->pairs, max_splits);
     if (r == 0)
-        r = bpe->needs_heap ? keep_all(bpe) : keep_splits(bpe);
+        r = bpe->needs_heap ? bpe_init_heap(bpe) : bpe_replay(bpe);
     if (r < 0)
         return error_set(reterr, r, "no memory for the merges");
 
-    shrink_merges(bpe);
-    link_pieces(bpe, vocab);
+    if (!bpe->needs_heap) {
+        mem_free(bpe->merges);
+        bpe->merges = NULL;
+        bpe->n_merges = 0;
+    }
+    drop_unreachable(bpe, vocab);
+    bpe->cuts_at_metaspace = find_cuts(bpe, vocab);
+    bpe->may_drop = find_drops(bpe);
     return 0;
 }
 
 void bpe_fini(struct bpe *bpe) {
     token_trie_fini(&bpe->trie);
     mem_free(bpe->tokens);
+    mem_free(bpe->links);
     mem_free(bpe->merges);
-    mem_free(bpe->pairs);
+    bpe_pairs_fini(&bpe->pairs);
+    bpe_pairs_fini(&bpe->all_pairs);
     *bpe = (struct bpe){.n_tokens = 0};
 }

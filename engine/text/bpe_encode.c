@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "kvasir/buf.h"
 #include "kvasir/mem.h"
 
 #include "token_buf.h"
@@ -14,72 +15,31 @@ enum {
     SMALL_WORD = 4096,
 };
 
-static uint64_t pair_hash(token_id left, token_id right) {
-    const uint64_t key = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
-    const uint64_t hash = (key ^ key >> 29) * 0x9e3779b97f4a7c15u;
-    return hash ^ hash >> 32;
-}
-
-uint32_t bpe_find_pair(const struct bpe *bpe, token_id left, token_id right) {
-    const uint64_t hash = pair_hash(left, right);
-    const uint32_t mask = (1u << bpe->pair_bits) - 1;
-    const uint32_t tag = (uint32_t)(hash >> 32);
-
-    for (uint32_t slot = (uint32_t)hash & mask;; slot = (slot + 1) & mask) {
-        const struct bpe_pair_slot pair = bpe->pairs[slot];
-        if (pair.merge == 0)
-            return UINT32_MAX;
-        if (pair.tag == tag) {
-            const struct bpe_merge *merge = &bpe->merges[pair.merge - 1];
-            if (merge->left == left && merge->right == right)
-                return pair.merge - 1;
-        }
-    }
-}
-
-void bpe_insert_pair(struct bpe *bpe, uint32_t merge) {
-    const uint64_t hash = pair_hash(bpe->merges[merge].left, bpe->merges[merge].right);
-    const uint32_t mask = (1u << bpe->pair_bits) - 1;
-    uint32_t slot = (uint32_t)hash & mask;
-
-    while (bpe->pairs[slot].merge != 0)
-        slot = (slot + 1) & mask;
-    bpe->pairs[slot] = (struct bpe_pair_slot){
-        .tag = (uint32_t)(hash >> 32),
-        .merge = merge + 1,
-    };
-}
-
 /* How a moment in the history of two neighbours ended: one of them was merged away. */
 struct ending {
-    uint32_t era;
+    uint32_t born; /* of what it was merged into */
     uint32_t rank;
-    bool on_right;  /* the right one was, as the left part of that merge */
+    bool on_right;   /* the right one was, as the left part of that merge */
     uint32_t z_born; /* on_right: when that merge's right part was born */
 };
 
-static uint32_t birth_era(const struct bpe *bpe, token_id id) {
-    const uint32_t split = bpe->tokens[id].split;
-    return split < BPE_BASE ? bpe->merges[split].era + 1 : 0; /* 0: from the start */
-}
-
 /*
- * Would the merge across happen in this moment, before its ending? left_born and right_born are
- * eras plus one. In time order: eras ascend; within an era first what happens on the left, then
- * across, then on the right (of equal merges the leftmost goes first); and within a side, a merge
- * of lower rank than the era happens as soon as its parts are there, the lowest first.
+ * Would the merge of this rank happen across in this moment, before its ending? In time order:
+ * eras ascend; within an era first what happens on the left, then across, then on the right (of
+ * equal merges the leftmost goes first); and within a side, a merge of lower rank than the era
+ * happens as soon as its parts are there, the lowest first.
  */
-static bool happens_across(uint32_t across, uint32_t left_born, uint32_t right_born,
+static bool happens_across(uint32_t rank, uint32_t left_born, uint32_t right_born,
                            const struct ending *ending) {
     const uint32_t born = left_born > right_born ? left_born : right_born;
 
-    if (across >= born) /* it waits for the era of its own rank */
-        return across < ending->era || (across == ending->era && ending->on_right);
-    if (born - 1 < ending->era)
+    if (rank >= born) /* it waits for the era of its own rank */
+        return rank + 1 < ending->born || (rank + 1 == ending->born && ending->on_right);
+    if (born < ending->born)
         return true; /* late, and nothing else happens first */
     if (!ending->on_right)
-        return across < ending->rank;
-    return right_born < born || ending->z_born >= born || across <= ending->rank;
+        return rank < ending->rank;
+    return right_born < born || ending->z_born >= born || rank <= ending->rank;
 }
 
 /*
@@ -87,31 +47,31 @@ static bool happens_across(uint32_t across, uint32_t left_born, uint32_t right_b
  * and the one that was born last is taken apart next.
  */
 bool bpe_compatible(const struct bpe *bpe, token_id left, token_id right) {
-    struct ending ending = {.era = UINT32_MAX};
+    const struct bpe_token *l = &bpe->tokens[left];
+    const struct bpe_token *r = &bpe->tokens[right];
+    struct ending ending = {.born = UINT32_MAX};
 
     for (;;) {
-        const uint32_t left_born = birth_era(bpe, left);
-        const uint32_t right_born = birth_era(bpe, right);
-        const uint32_t across = bpe_find_pair(bpe, left, right);
-        if (across != UINT32_MAX && happens_across(across, left_born, right_born, &ending))
+        const token_id across = bpe_find_pair(bpe, left, right);
+        if (across != TOKEN_NONE &&
+            happens_across(bpe->tokens[across].rank, l->born, r->born, &ending))
             return false;
-        if (left_born == 0 && right_born == 0)
+        if (l->born == BPE_BASE && r->born == BPE_BASE)
             return true;
 
-        if (right_born >= left_born) {
-            const uint32_t split = bpe->tokens[right].split;
-            const struct bpe_merge *merge = &bpe->merges[split];
+        if (r->born >= l->born) {
             ending = (struct ending){
-                .era = merge->era,
-                .rank = split,
+                .born = r->born,
+                .rank = r->rank,
                 .on_right = true,
-                .z_born = birth_era(bpe, merge->right),
+                .z_born = bpe->tokens[r->right].born,
             };
-            right = merge->left;
+            right = r->left;
+            r = &bpe->tokens[right];
         } else {
-            const uint32_t split = bpe->tokens[left].split;
-            ending = (struct ending){.era = bpe->merges[split].era, .rank = split};
-            left = bpe->merges[split].right;
+            ending = (struct ending){.born = l->born, .rank = l->rank};
+            left = l->right;
+            l = &bpe->tokens[left];
         }
     }
 }
@@ -121,40 +81,55 @@ token_id bpe_find(const struct bpe *bpe, const char *piece, size_t len) {
     return value == TRIE_NO_VALUE ? TOKEN_NONE : (token_id)(value & ~BPE_UNREACHABLE_BIT);
 }
 
-/* The longest reachable piece that text begins with; TOKEN_NONE. */
-static token_id longest_piece(const struct bpe *bpe, const char *text, size_t len) {
+/*
+ * The longest reachable piece that text begins with; TOKEN_NONE. *ret_whole is the trie's value
+ * of all of text.
+ */
+static inline token_id longest_piece(const struct bpe *bpe, const char *text, size_t len,
+                                     uint32_t *ret_whole) {
     token_id longest = TOKEN_NONE;
     uint32_t node = TRIE_ROOT;
 
+    *ret_whole = TRIE_NO_VALUE;
     for (size_t i = 0; i < len; i++) {
         node = token_trie_step(&bpe->trie, node, (unsigned char)text[i]);
         if (node == TRIE_ROOT)
-            break;
+            return longest;
         const uint32_t value = bpe->trie.slots[node].value;
         if (value < BPE_UNREACHABLE_BIT)
             longest = (token_id)value;
     }
+    *ret_whole = bpe->trie.slots[node].value;
     return longest;
+}
+
+size_t bpe_unit_len(const struct bpe *bpe, const char *text, size_t len) {
+    const unsigned char *bytes = (const unsigned char *)text;
+    size_t n = 1;
+    if (!bpe->options.bytes)
+        (void)unicode_decode(bytes, bytes + len, &n); /* only the length matters */
+    return n;
+}
+
+/* True if every byte of a base unit has its byte token. */
+static bool falls_back(const struct bpe *bpe, const char *text, size_t n) {
+    bool has_bytes = bpe->options.byte_fallback;
+    for (size_t i = 0; i < n; i++)
+        has_bytes = has_bytes && bpe->byte_tokens[(unsigned char)text[i]] != TOKEN_NONE;
+    return has_bytes;
 }
 
 int bpe_encode_unknown(const struct bpe *bpe, const char *text, size_t len, bool follows_unknown,
                        size_t *ret_len, struct token_buf *ret_ids) {
-    const unsigned char *bytes = (const unsigned char *)text;
-    size_t n = 1;
-
-    if (!bpe->options.bytes)
-        (void)unicode_decode(bytes, bytes + len, &n); /* only the length matters */
+    const size_t n = bpe_unit_len(bpe, text, len);
     *ret_len = n;
 
-    bool has_bytes = bpe->options.byte_fallback;
-    for (size_t i = 0; i < n; i++)
-        has_bytes = has_bytes && bpe->byte_tokens[bytes[i]] != TOKEN_NONE;
-    if (has_bytes) {
+    if (falls_back(bpe, text, n)) {
         int r = token_buf_reserve(ret_ids, n);
         if (r < 0)
             return r;
         for (size_t i = 0; i < n; i++)
-            token_buf_put(ret_ids, bpe->byte_tokens[bytes[i]]);
+            token_buf_put(ret_ids, bpe->byte_tokens[(unsigned char)text[i]]);
         return 0;
     }
     if (bpe->options.unk == TOKEN_NONE || (follows_unknown && bpe->options.fuse_unk))
@@ -184,11 +159,11 @@ static token_id fitting_piece(const struct search *s, token_id candidate) {
     const token_id last = s->ids->n > s->first_id ? s->ids->ids[s->ids->n - 1] : TOKEN_NONE;
 
     while (candidate != TOKEN_NONE) {
-        const struct bpe_token *token = &bpe->tokens[candidate];
-        if (!is_dead(s, s->pos + token->len) &&
+        const struct bpe_link *link = &bpe->links[candidate];
+        if (!is_dead(s, s->pos + link->len) &&
             (last == TOKEN_NONE || bpe_compatible(bpe, last, candidate)))
             return candidate;
-        candidate = token->shorter;
+        candidate = link->shorter;
     }
     return TOKEN_NONE;
 }
@@ -200,7 +175,8 @@ static token_id fitting_piece(const struct search *s, token_id candidate) {
 static int next_candidate(struct search *s, token_id *ret_candidate) {
     *ret_candidate = TOKEN_NONE;
     while (s->pos < s->len) {
-        *ret_candidate = longest_piece(s->bpe, s->word + s->pos, s->len - s->pos);
+        uint32_t whole; /* only asked of the word */
+        *ret_candidate = longest_piece(s->bpe, s->word + s->pos, s->len - s->pos, &whole);
         if (*ret_candidate != TOKEN_NONE)
             return 0;
 
@@ -221,9 +197,8 @@ static int next_candidate(struct search *s, token_id *ret_candidate) {
  * of what lies before it is unique), so when nothing goes on from it, it is dead for good and no
  * position is tried twice: linear in the length of the word.
  */
-static int search_word(struct search *s) {
-    token_id candidate;
-    int r = next_candidate(s, &candidate);
+static int search_word(struct search *s, token_id candidate) {
+    int r = candidate == TOKEN_NONE ? next_candidate(s, &candidate) : 0;
 
     while (r == 0 && s->pos < s->len) {
         const token_id fitting = fitting_piece(s, candidate);
@@ -231,13 +206,13 @@ static int search_word(struct search *s) {
             r = token_buf_push(s->ids, fitting);
             if (r < 0)
                 break;
-            s->pos += s->bpe->tokens[fitting].len;
+            s->pos += s->bpe->links[fitting].len;
             s->after_unknown = false;
             r = next_candidate(s, &candidate);
         } else {
             /* The base units are pieces, so some sequence exists: see the README. */
             INVARIANT(s->ids->n > s->first_id);
-            const struct bpe_token *last = &s->bpe->tokens[s->ids->ids[--s->ids->n]];
+            const struct bpe_link *last = &s->bpe->links[s->ids->ids[--s->ids->n]];
             s->dead[s->pos / 64] |= (uint64_t)1 << (s->pos % 64);
             s->pos -= last->len;
             candidate = last->shorter;
@@ -246,8 +221,8 @@ static int search_word(struct search *s) {
     return r;
 }
 
-/* Encodes a word that is not one piece. */
-static int encode_parts(const struct bpe *bpe, const char *word, size_t len,
+/* Encodes a word that is not one piece; it begins with the piece first, if with any. */
+static int encode_parts(const struct bpe *bpe, const char *word, size_t len, token_id first,
                         struct token_buf *ret_ids) {
     uint64_t small[SMALL_WORD / 64 + 1];
     const size_t n_dead = len / 64 + 1; /* position len counts too */
@@ -264,23 +239,52 @@ static int encode_parts(const struct bpe *bpe, const char *word, size_t len,
         .dead = dead,
         .ids = ret_ids,
     };
-    int r = search_word(&s);
+    int r = search_word(&s, first);
 
     if (dead != small)
         mem_free(dead);
     return r;
 }
 
+/* unreachable_too: a word that is a piece is that piece, whether merging leads to it or not. */
+static int encode_word(const struct bpe *bpe, const char *word, size_t len, bool unreachable_too,
+                       struct token_buf *ret_ids) {
+    uint32_t whole;
+    const token_id first = longest_piece(bpe, word, len, &whole);
+    if (whole < BPE_UNREACHABLE_BIT || (unreachable_too && whole != TRIE_NO_VALUE))
+        return token_buf_push(ret_ids, (token_id)(whole & ~BPE_UNREACHABLE_BIT));
+    if (bpe->needs_heap)
+        return bpe_encode_heap(bpe, word, len, ret_ids);
+    return encode_parts(bpe, word, len, first, ret_ids);
+}
+
+/*
+ * Without an unknown token the reference leaves out what it does not know before it merges: what
+ * stood on both sides becomes neighbours.
+ */
+static int encode_dropping(const struct bpe *bpe, const char *word, size_t len,
+                           struct token_buf *ret_ids) {
+    struct buf known = {.data = NULL};
+    size_t n;
+
+    if (bpe->options.ignore_merges && bpe_find(bpe, word, len) != TOKEN_NONE)
+        return token_buf_push(ret_ids, bpe_find(bpe, word, len));
+    for (size_t i = 0; i < len; i += n) {
+        n = bpe_unit_len(bpe, word + i, len - i);
+        if (token_trie_find(&bpe->trie, word + i, n) != TRIE_NO_VALUE ||
+            falls_back(bpe, word + i, n))
+            buf_append(&known, word + i, n);
+    }
+    int r = buf_failed(&known) ? -ENOMEM : 0;
+    if (r == 0 && known.len > 0)
+        r = encode_word(bpe, known.data, known.len, /* unreachable_too= */ false, ret_ids);
+    buf_fini(&known);
+    return r;
+}
+
 int bpe_encode(const struct bpe *bpe, const char *word, size_t len, struct token_buf *ret_ids) {
     if (len == 0)
         return 0;
-
-    /* Most words of prose are one piece. */
-    const uint32_t value = token_trie_find(&bpe->trie, word, len);
-    if (value < BPE_UNREACHABLE_BIT || (value != TRIE_NO_VALUE && bpe->options.ignore_merges))
-        return token_buf_push(ret_ids, (token_id)(value & ~BPE_UNREACHABLE_BIT));
-
-    if (bpe->needs_heap)
-        return bpe_encode_heap(bpe, word, len, ret_ids);
-    return encode_parts(bpe, word, len, ret_ids);
+    return bpe->may_drop ? encode_dropping(bpe, word, len, ret_ids)
+                         : encode_word(bpe, word, len, bpe->options.ignore_merges, ret_ids);
 }

@@ -10,7 +10,6 @@
 
 #include "bpe.h"
 #include "token_buf.h"
-#include "unicode.h"
 
 #define NO_SYMBOL UINT32_MAX
 
@@ -70,8 +69,30 @@ static struct candidate heap_pop(struct merging *m) {
     return top;
 }
 
-static uint32_t rank_of(const struct bpe *bpe, uint32_t merge) {
-    return bpe->needs_heap ? bpe->merges[merge].era : merge;
+/* The index of the merge of a pair; UINT32_MAX. */
+static uint32_t find_merge(const struct bpe *bpe, token_id left, token_id right) {
+    const uint64_t hash = bpe_pair_hash(left, right);
+    const uint32_t mask = (1u << bpe->all_pairs.bits) - 1;
+
+    for (uint32_t slot = (uint32_t)hash & mask;; slot = (slot + 1) & mask) {
+        const struct bpe_pair_slot pair = bpe->all_pairs.slots[slot];
+        if (pair.value == 0)
+            return UINT32_MAX;
+        const struct bpe_merge *merge = &bpe->merges[pair.value - 1];
+        if (merge->left == left && merge->right == right)
+            return pair.value - 1;
+    }
+}
+
+/* Of a pair that is listed twice the last rank counts. */
+int bpe_init_heap(struct bpe *bpe) {
+    int r = bpe_pairs_init(&bpe->all_pairs, bpe->n_merges);
+    for (uint32_t i = bpe->n_merges; r == 0 && i > 0; i--) {
+        const struct bpe_merge *merge = &bpe->merges[i - 1];
+        if (find_merge(bpe, merge->left, merge->right) == UINT32_MAX)
+            bpe_pairs_insert(&bpe->all_pairs, merge->left, merge->right, i);
+    }
+    return r;
 }
 
 /* Queues the pair that begins with symbol left, if it merges. */
@@ -80,11 +101,11 @@ static void queue_pair(struct merging *m, uint32_t left) {
         return;
     const token_id left_id = m->symbols[left].id;
     const token_id right_id = m->symbols[m->symbols[left].next].id;
-    const uint32_t merge = bpe_find_pair(m->bpe, left_id, right_id);
+    const uint32_t merge = find_merge(m->bpe, left_id, right_id);
     if (merge == UINT32_MAX)
         return;
     heap_push(m, (struct candidate){
-                     .rank = rank_of(m->bpe, merge),
+                     .rank = m->bpe->merges[merge].rank,
                      .left = left,
                      .left_id = left_id,
                      .right_id = right_id,
@@ -109,15 +130,6 @@ static void apply(struct merging *m, const struct candidate *candidate) {
         m->symbols[left->next].prev = candidate->left;
     queue_pair(m, left->prev);
     queue_pair(m, candidate->left);
-}
-
-/* The bytes of the base unit at text. */
-static size_t unit_len(const struct bpe *bpe, const char *text, size_t len) {
-    const unsigned char *bytes = (const unsigned char *)text;
-    size_t n = 1;
-    if (!bpe->options.bytes)
-        (void)unicode_decode(bytes, bytes + len, &n); /* only the length matters */
-    return n;
 }
 
 /* Merges a run of known base units, whose ids are in symbols, and appends what remains. */
@@ -151,7 +163,7 @@ static int merge_word(struct merging *m, const char *word, size_t len, struct to
     size_t pos = 0;
 
     while (pos < len) {
-        const size_t n = unit_len(m->bpe, word + pos, len - pos);
+        const size_t n = bpe_unit_len(m->bpe, word + pos, len - pos);
         const uint32_t value = token_trie_find(&m->bpe->trie, word + pos, n);
         if (value < BPE_UNREACHABLE_BIT) {
             m->symbols[m->n_symbols++].id = (token_id)value;

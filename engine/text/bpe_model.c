@@ -35,10 +35,25 @@ static const struct token_model_ops sentencepiece_ops = {
     .destroy = destroy,
 };
 
-int bpe_become_model(struct bpe *bpe, struct tokenizer *tokenizer) {
+/*
+ * A SentencePiece text is one word, however long. If no piece reaches over the start of a word,
+ * the text may as well be cut there: the same ids, from words that are short and come again.
+ */
+static int add_cuts(struct pretok *pretok, struct error *reterr) {
+    struct pretok_step step = {.kind = PRETOK_SPLIT, .behavior = SPLIT_ISOLATED};
+    matcher_init_metaspace_words(&step.matcher);
+    return pretok_add(pretok, &step, reterr);
+}
+
+int bpe_become_model(struct bpe *bpe, struct tokenizer *tokenizer, struct error *reterr) {
+    if (bpe->cuts_at_metaspace && tokenizer->pretok.n_steps < PRETOK_MAX_STEPS) {
+        int r = add_cuts(&tokenizer->pretok, reterr);
+        if (r < 0)
+            return r;
+    }
     struct bpe *state = mem_alloc(sizeof *state);
     if (!state)
-        return -ENOMEM;
+        return error_set(reterr, -ENOMEM, "no memory for the model");
     *state = *bpe;
     *bpe = (struct bpe){.n_tokens = 0};
     tokenizer->model = (struct token_model){

@@ -51,6 +51,26 @@ int matcher_init_literal(struct matcher *matcher, const char *bytes, size_t len,
     return 0;
 }
 
+static int find_metaspace_word(const struct matcher *matcher, const unsigned char *text, size_t len,
+                               size_t from, struct span *ret_match) {
+    (void)matcher; /* needs nothing */
+    size_t end = from;
+    while (len - end >= 3 && memcmp(text + end, metaspace, 3) == 0)
+        end += 3;
+    const unsigned char *at = text + end;
+    while ((at = memchr(at, 0xe2, (size_t)(text + len - at)))) {
+        if (text + len - at >= 3 && memcmp(at, metaspace, 3) == 0 && at > text + from)
+            break;
+        at++;
+    }
+    *ret_match = (struct span){.start = from, .end = at ? (size_t)(at - text) : len};
+    return 1;
+}
+
+void matcher_init_metaspace_words(struct matcher *matcher) {
+    *matcher = (struct matcher){.find = find_metaspace_word};
+}
+
 int matcher_init(struct matcher *matcher, const char *pattern, size_t len, const char **ret_family,
                  struct error *reterr) {
     *matcher = (struct matcher){.find = NULL};

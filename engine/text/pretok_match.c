@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "pretok.h"
+#include "pretok_patterns.h"
 #include "unicode.h"
 
 /* A place in the text: the character there (set bit; 0 at the end) and where the next begins. */
@@ -283,43 +284,21 @@ static int find_deepseek3(const struct matcher *matcher, const unsigned char *te
     return 0;
 }
 
-#define CONTRACTIONS "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-#define LEAD "[^\\r\\n\\p{L}\\p{N}]?"
-#define TAIL "|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
-#define OTHER "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*"
-#define OTHER_SLASH "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*"
-#define U "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
-#define W "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
-#define ASCII_MARKS "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~]"
-
-const char pretok_gpt2_pattern[] =
-    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+const char pretok_gpt2_pattern[] = PATTERN_GPT2;
 
 static const struct {
     const char *family;
     const char *pattern;
     matcher_find_fn find;
 } known[] = {
-    {"gpt2", pretok_gpt2_pattern, find_gpt2},
-    {"llama3", CONTRACTIONS "|" LEAD "\\p{L}+|\\p{N}{1,3}" OTHER TAIL, find_llama3},
-    {"qwen2", CONTRACTIONS "|" LEAD "\\p{L}+|\\p{N}" OTHER TAIL, find_qwen2},
-    {"qwen3.5",
-     CONTRACTIONS "|" LEAD "[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*" TAIL,
-     find_qwen35},
-    {"gpt-4o",
-     LEAD U "*" W "+" CONTRACTIONS "?|" LEAD U "+" W "*" CONTRACTIONS
-            "?|\\p{N}{1,3}" OTHER_SLASH TAIL,
-     find_gpt4o},
-    {"tekken", LEAD U "*" W "+|" LEAD U "+" W "*|\\p{N}" OTHER_SLASH TAIL, find_tekken},
-    {"deepseek-v3",
-     ASCII_MARKS
-     "[A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*" TAIL,
-     find_deepseek3},
-    /* as DeepSeek writes it: the newlines stand in the classes themselves */
-    {"deepseek-v3",
-     ASCII_MARKS "[A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\r\n]*"
-                 "|\\s*[\r\n]+|\\s+(?!\\S)|\\s+",
-     find_deepseek3},
+    {"gpt2", PATTERN_GPT2, find_gpt2},
+    {"llama3", PATTERN_LLAMA3, find_llama3},
+    {"qwen2", PATTERN_QWEN2, find_qwen2},
+    {"qwen3.5", PATTERN_QWEN35, find_qwen35},
+    {"gpt-4o", PATTERN_GPT4O, find_gpt4o},
+    {"tekken", PATTERN_TEKKEN, find_tekken},
+    {"deepseek-v3", PATTERN_DEEPSEEK3("\\r\\n"), find_deepseek3},
+    {"deepseek-v3", PATTERN_DEEPSEEK3("\r\n"), find_deepseek3},
 };
 
 int pretok_match_init(struct matcher *ret_matcher, const char *pattern, size_t len,

@@ -27,7 +27,7 @@ struct range {
 
 struct run_pattern {
     bool lead_space; /* \s? before the run */
-    bool to_end;     /* only a run that reaches the end matches */
+    bool to_end;     /* only a run that reaches the end of a line matches */
     uint32_t max;    /* characters in the run; 0: any number */
     uint32_t set;    /* categories in the class */
     uint64_t ascii[2];
@@ -70,6 +70,15 @@ static size_t run_end(const struct run_pattern *run, const unsigned char *text, 
     return pos;
 }
 
+/* \s+$, where $ is the end of a line: the run gives back what follows its last newline. */
+static size_t line_end(const unsigned char *text, size_t len, size_t pos, size_t end) {
+    if (end == len)
+        return end;
+    while (end > pos && text[end] != '\n')
+        end--;
+    return end;
+}
+
 static int find_run(const struct matcher *matcher, const unsigned char *text, size_t len,
                     size_t from, struct span *ret_match) {
     const struct run_pattern *run = matcher->arg;
@@ -85,12 +94,14 @@ static int find_run(const struct matcher *matcher, const unsigned char *text, si
         }
         if (end == pos)
             end = run_end(run, text, len, pos);
-        if (end > pos && (!run->to_end || end == len)) {
+        if (run->to_end && end > pos) {
+            n = end - pos; /* if this run does not match, none of its tails does */
+            end = line_end(text, len, pos, end);
+        }
+        if (end > pos) {
             *ret_match = (struct span){.start = pos, .end = end};
             return 1;
         }
-        if (end > pos)
-            n = end - pos; /* a run that stops before the end: none of its tails reaches it */
     }
     return 0;
 }
@@ -150,11 +161,35 @@ static bool take_property(struct pattern_reader *p, struct run_pattern *run) {
     return true;
 }
 
+static int hex_value(char c) {
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    const char lower = (char)(c | 0x20);
+    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+/* \uXXXX or \x{X...}, behind the letter. */
+static uint32_t take_hex(struct pattern_reader *p, size_t n_digits) {
+    uint32_t cp = 0;
+    size_t n = 0;
+    while (n < n_digits && p->at < p->end && hex_value(*p->at) >= 0) {
+        cp = cp << 4 | (uint32_t)hex_value(*p->at++);
+        n++;
+    }
+    const bool whole = n_digits == 4 ? n == 4 : n > 0 && take(p, "}");
+    p->failed = p->failed || !whole || cp > 0x10ffff;
+    return cp;
+}
+
 /* One character of a class, plain or escaped. */
 static uint32_t take_char(struct pattern_reader *p) {
     static const char escapes[] = "rnt[]\\-/.^$";
     static const char values[] = "\r\n\t[]\\-/.^$";
 
+    if (take(p, "\\u"))
+        return take_hex(p, 4);
+    if (take(p, "\\x{"))
+        return take_hex(p, 6);
     if (take(p, "\\")) {
         const char *escape = p->at < p->end ? memchr(escapes, *p->at, sizeof escapes - 1) : NULL;
         if (escape) {

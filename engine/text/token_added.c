@@ -48,7 +48,7 @@ static struct trie_key content_key(const void *ctx, size_t i) {
 }
 
 int added_ready(struct added_set *set, struct error *reterr) {
-    int r = token_trie_init(&set->trie, content_key, set, set->n);
+    int r = token_trie_init(&set->trie, content_key, set, set->n, NULL);
     return r < 0 ? error_set(reterr, r, "no memory for the added tokens") : 0;
 }
 

@@ -34,15 +34,20 @@ static uint32_t step_or_add(struct token_trie *trie, uint32_t node, unsigned cha
     return slot;
 }
 
-static bool insert(struct token_trie *trie, struct trie_key key) {
+/* False if the table is too full. */
+static bool insert(struct token_trie *trie, struct trie_key key, uint32_t *ret_shorter) {
     uint32_t node = TRIE_ROOT;
+    uint32_t shorter = TRIE_NO_VALUE;
     for (size_t i = 0; i < key.len; i++) {
+        const uint32_t value = trie->slots[node].value;
+        shorter = value != TRIE_NO_VALUE ? value : shorter;
         node = step_or_add(trie, node, (unsigned char)key.bytes[i]);
         if (node == TRIE_ROOT)
             return false;
     }
     if (key.len > 0)
         trie->slots[node].value = key.value;
+    *ret_shorter = shorter;
     return true;
 }
 
@@ -60,7 +65,8 @@ static int alloc_slots(struct token_trie *trie, uint32_t bits) {
     return 0;
 }
 
-int token_trie_init(struct token_trie *trie, trie_key_fn key, const void *ctx, size_t n) {
+int token_trie_init(struct token_trie *trie, trie_key_fn key, const void *ctx, size_t n,
+                    uint32_t *ret_shorter) {
     /* Vocabularies share prefixes: about a third of all bytes become nodes. */
     size_t total = 0;
     for (size_t i = 0; i < n; i++)
@@ -76,8 +82,12 @@ int token_trie_init(struct token_trie *trie, trie_key_fn key, const void *ctx, s
             return r;
 
         size_t i = 0;
-        while (i < n && insert(trie, key(ctx, i)))
+        uint32_t shorter;
+        while (i < n && insert(trie, key(ctx, i), &shorter)) {
+            if (ret_shorter)
+                ret_shorter[i] = shorter;
             i++;
+        }
         if (i == n)
             return 0;
         token_trie_fini(trie);

@@ -41,10 +41,12 @@ typedef struct trie_key (*trie_key_fn)(const void *ctx, size_t i);
 
 /*
  * Builds the trie of the n strings that key(ctx, i) returns; those of length 0 are left out, and
- * of equal strings the last one's value stays. -ENOMEM; -E2BIG for more than 2^23 * 3/4 nodes.
+ * of equal strings the last one's value stays. ret_shorter (may be NULL): [n], the value of the
+ * longest string before it that string i begins with, TRIE_NO_VALUE if none; complete if shorter
+ * strings come first. -ENOMEM; -E2BIG for more than 2^23 * 3/4 nodes.
  */
-int token_trie_init(struct token_trie *trie, trie_key_fn key, const void *ctx, size_t n)
-    KV_MUST_CHECK;
+int token_trie_init(struct token_trie *trie, trie_key_fn key, const void *ctx, size_t n,
+                    uint32_t *ret_shorter) KV_MUST_CHECK;
 void token_trie_fini(struct token_trie *trie);
 
 /* The node for node + byte; TRIE_ROOT if there is none. */

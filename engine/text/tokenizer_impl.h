@@ -77,19 +77,22 @@ int tokenizer_ready(struct tokenizer *tokenizer, struct error *reterr) KV_MUST_C
 int tokenizer_read_json(const char *json, size_t len, const char *config, size_t config_len,
                         struct tokenizer **ret_tokenizer, struct error *reterr) KV_MUST_CHECK;
 
-/* What a reader of a model's JSON object is given. */
+/* What a reader of a model is given: p stands before the object, which the reader takes. */
+struct json_pull;
 struct json_model_source {
-    const char *json; /* the object's text */
-    size_t len;
+    struct json_pull *p;
     bool bytes_alphabet;
 };
 
-/* Reads {"type": "BPE", ...} into tokenizer->vocab and tokenizer->model. */
+/* Reads the object into tokenizer->vocab and tokenizer->model. */
+typedef int (*json_model_fn)(const struct json_model_source *source, struct tokenizer *tokenizer,
+                             struct error *reterr);
 int bpe_read_json(const struct json_model_source *source, struct tokenizer *tokenizer,
                   struct error *reterr) KV_MUST_CHECK;
 
 /* Makes bpe (moved) the model of the tokenizer. -ENOMEM (then bpe is still the caller's). */
 struct bpe;
-int bpe_become_model(struct bpe *bpe, struct tokenizer *tokenizer) KV_MUST_CHECK;
+int bpe_become_model(struct bpe *bpe, struct tokenizer *tokenizer, struct error *reterr)
+    KV_MUST_CHECK;
 
 #endif

@@ -3,28 +3,20 @@
  * tokenizer_json - reads tokenizer.json and, if there is one, tokenizer_config.json.
  *
  * The file is a pipeline written as JSON: added tokens, normalizer, pre-tokenizer, model,
- * post-processor, decoder. Every component is an object with a "type" and a few members from one
- * common stock, so one reader (struct component) gathers them and each kind takes its own. What is
- * not served is refused by name; nothing is ignored that would change an id.
+ * post-processor, decoder. The model is all but a few kilobytes of it and is read in one pass
+ * where it stands, if what must be known before stands before it, as it does in every file that
+ * the usual library wrote.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "kvasir/json_pull.h"
-#include "kvasir/mem.h"
-
-#include "tokenizer_impl.h"
-
-enum { MAX_NESTING = 4 };
-
-static const char metaspace[] = "\xe2\x96\x81";
+#include "tokenizer_json.h"
 
 /* A kind of model and its reader; NULL: known, not served yet. */
 static const struct {
     const char *type;
-    int (*read)(const struct json_model_source *source, struct tokenizer *tokenizer,
-                struct error *reterr);
+    json_model_fn read;
 } model_kinds[] = {
     {"BPE", bpe_read_json},
     {"WordPiece", NULL},
@@ -32,515 +24,35 @@ static const struct {
     {"WordLevel", NULL},
 };
 
-struct reader {
-    struct tokenizer *tokenizer;
-    struct json_str added_tokens, normalizer, pre_tokenizer, post_processor, decoder, model;
-    bool bytes_alphabet; /* some component is ByteLevel */
-    struct error *reterr;
-};
-
-/* --- components --- */
-
-/* The members that components have; absent ones are empty (text) or as initialised. */
-struct component {
-    const char *part; /* "normalizer", ...: for messages */
-    struct json_str type;
-    struct json_str list; /* of a Sequence */
-    struct json_str pattern;
-    bool pattern_is_regex;
-    struct json_str behavior;
-    struct json_str content; /* text of the value */
-    struct json_str prepend;
-    struct json_str prepend_scheme;
-    struct json_str replacement;
-    struct json_str single;
-    struct json_str special_tokens;
-    struct json_str cls, sep;
-    bool invert;
-    bool add_prefix_space; /* default true */
-    bool use_regex;        /* default true */
-    bool split;            /* default true */
-    bool individual_digits;
-    uint64_t start, stop;
-};
-
-static bool same(struct json_str type, const char *name) {
-    return json_is(type, name);
-}
-
-static void read_pattern(struct json_pull *p, struct component *c) {
-    struct json_str key;
-    if (json_peek(p) == JSON_STRING) { /* the oldest files */
-        c->pattern = json_take_string(p);
-        return;
-    }
-    json_enter_object(p);
-    while (json_next_key(p, &key)) {
-        c->pattern_is_regex = same(key, "Regex");
-        c->pattern = json_take_string(p);
-    }
-}
-
-static struct json_str string_or_text(struct json_pull *p) {
-    return json_peek(p) == JSON_STRING ? json_take_string(p) : json_skip(p);
-}
-
-static bool bool_or(struct json_pull *p, bool fallback) {
-    if (json_peek(p) == JSON_NULL) {
-        json_take_null(p);
-        return fallback;
-    }
-    return json_take_bool(p);
-}
-
-static void read_member(struct json_pull *p, struct json_str key, struct component *c) {
-    const struct {
-        const char *name;
-        struct json_str *text;
-    } texts[] = {
-        {"type", &c->type},
-        {"normalizers", &c->list},
-        {"pretokenizers", &c->list},
-        {"processors", &c->list},
-        {"decoders", &c->list},
-        {"behavior", &c->behavior},
-        {"content", &c->content},
-        {"prepend", &c->prepend},
-        {"prepend_scheme", &c->prepend_scheme},
-        {"replacement", &c->replacement},
-        {"single", &c->single},
-        {"special_tokens", &c->special_tokens},
-        {"cls", &c->cls},
-        {"sep", &c->sep},
-    };
-    const struct {
-        const char *name;
-        bool *flag;
-    } flags[] = {
-        {"invert", &c->invert},
-        {"add_prefix_space", &c->add_prefix_space},
-        {"use_regex", &c->use_regex},
-        {"split", &c->split},
-        {"individual_digits", &c->individual_digits},
-    };
-
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
-        if (same(key, texts[i].name)) {
-            *texts[i].text = string_or_text(p);
-            return;
-        }
-    }
-    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
-        if (same(key, flags[i].name)) {
-            *flags[i].flag = bool_or(p, *flags[i].flag);
-            return;
-        }
-    }
-    if (same(key, "pattern"))
-        read_pattern(p, c);
-    else if (same(key, "start") && json_peek(p) == JSON_NUMBER)
-        c->start = json_take_uint(p);
-    else if (same(key, "stop") && json_peek(p) == JSON_NUMBER)
-        c->stop = json_take_uint(p);
-    else
-        (void)json_skip(p); /* members of no consequence: trim_offsets, ... */
-}
-
-static int read_component(const struct reader *reader, const char *part, struct json_str text,
-                          struct component *ret_component) {
-    struct component c = {
-        .part = part,
-        .add_prefix_space = true,
-        .use_regex = true,
-        .split = true,
-    };
-    struct json_pull p;
-    struct json_str key;
-
-    json_pull_init(&p, text.bytes, text.len);
-    json_enter_object(&p);
-    while (json_next_key(&p, &key))
-        read_member(&p, key, &c);
-    *ret_component = c;
-    return json_pull_status(&p, part, reader->reterr);
-}
-
-static int refuse(const struct reader *reader, const struct component *c) {
-    return error_set_param(
-        reader->reterr, -ENOTSUP, c->part, "tokenizer.json: the %s \"%.*s\" is not served", c->part,
-        (int)(c->type.len < 64 ? c->type.len : 64), c->type.bytes ? c->type.bytes : "");
-}
-
-static bool is_absent(struct json_str text) {
-    return text.len == 0 || (text.len == 4 && memcmp(text.bytes, "null", 4) == 0);
-}
-
-typedef int (*component_fn)(struct reader *reader, const struct component *c, int depth);
-
-/* Calls take on the component, or on each of a Sequence in turn. */
-static int read_part(struct reader *reader, const char *part, struct json_str text,
-                     component_fn take, int depth) {
-    if (is_absent(text))
-        return 0;
-    struct component c;
-    int r = read_component(reader, part, text, &c);
-    if (r < 0)
-        return r;
-    if (!same(c.type, "Sequence"))
-        return take(reader, &c, depth);
-    if (depth == MAX_NESTING)
-        return error_set_param(reader->reterr, -EINVAL, part,
-                               "tokenizer.json: the %s is nested more than %d deep", part,
-                               MAX_NESTING);
-
-    struct json_pull p;
-    json_pull_init(&p, c.list.bytes ? c.list.bytes : "", c.list.len);
-    json_enter_array(&p);
-    while (r == 0 && json_next_item(&p)) {
-        const struct json_str item = json_skip(&p);
-        if (item.len > 0)
-            r = read_part(reader, part, item, take, depth + 1);
-    }
-    return r < 0 ? r : json_pull_status(&p, part, reader->reterr);
-}
-
-/* A short string of a component, unescaped. */
-static int short_string(const struct reader *reader, const struct component *c, struct json_str str,
-                        struct normal_string *ret_string) {
-    struct buf plain = {.data = NULL};
-    json_unescape(str, &plain);
-    int r = 0;
-    if (buf_failed(&plain))
-        r = error_set(reader->reterr, -ENOMEM, "no memory for a pattern");
-    else if (plain.len > NORMAL_MAX_STRING)
-        r = error_set_param(reader->reterr, -ENOTSUP, c->part,
-                            "tokenizer.json: a string of the %s has %zu bytes (at most %d)",
-                            c->part, plain.len, NORMAL_MAX_STRING);
-    if (r == 0) {
-        *ret_string = (struct normal_string){.len = plain.len};
-        if (plain.len > 0)
-            memcpy(ret_string->bytes, plain.data, plain.len);
-    }
-    buf_fini(&plain);
-    return r;
-}
-
-/* --- normalizer --- */
-
-static int take_normalizer(struct reader *reader, const struct component *c, int depth) {
-    (void)depth; /* only sequences nest */
-    static const struct {
-        const char *type;
-        enum normal_kind kind;
-    } forms[] = {
-        {"NFC", NORMAL_NFC},
-        {"NFD", NORMAL_NFD},
-        {"NFKC", NORMAL_NFKC},
-        {"NFKD", NORMAL_NFKD},
-    };
-    struct normalizer *normalizer = &reader->tokenizer->normalizer;
-    struct normal_step step = {.kind = NORMAL_PREPEND};
-
-    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
-        if (same(c->type, forms[i].type)) {
-            step.kind = forms[i].kind;
-            return normal_add(normalizer, &step, reader->reterr);
-        }
-    }
-    int r;
-    if (same(c->type, "Prepend")) {
-        r = short_string(reader, c, c->prepend, &step.to);
-    } else if (same(c->type, "Replace") && !c->pattern_is_regex && c->pattern.len > 0) {
-        step.kind = NORMAL_REPLACE;
-        r = short_string(reader, c, c->pattern, &step.from);
-        if (r == 0)
-            r = short_string(reader, c, c->content, &step.to);
-    } else {
-        return refuse(reader, c);
-    }
-    return r < 0 ? r : normal_add(normalizer, &step, reader->reterr);
-}
-
-/* --- pre-tokenizer --- */
-
-static int take_split(struct reader *reader, const struct component *c) {
-    static const struct {
-        const char *name;
-        enum split_behavior behavior;
-    } behaviors[] = {
-        {"Isolated", SPLIT_ISOLATED},
-        {"Removed", SPLIT_REMOVED},
-        {"MergedWithPrevious", SPLIT_MERGED_WITH_PREVIOUS},
-        {"MergedWithNext", SPLIT_MERGED_WITH_NEXT},
-        {"Contiguous", SPLIT_CONTIGUOUS},
-    };
-    size_t i = 0;
-    while (i < sizeof behaviors / sizeof behaviors[0] && !same(c->behavior, behaviors[i].name))
-        i++;
-    if (i == sizeof behaviors / sizeof behaviors[0] || c->pattern.len == 0)
-        return refuse(reader, c);
-
-    struct pretok *pretok = &reader->tokenizer->pretok;
-    struct buf pattern = {.data = NULL};
-    json_unescape(c->pattern, &pattern);
-    int r;
-    if (buf_failed(&pattern)) {
-        r = error_set(reader->reterr, -ENOMEM, "no memory for a pattern");
-    } else if (c->pattern_is_regex) {
-        r = pretok_add_pattern(pretok, pattern.data, pattern.len, behaviors[i].behavior, c->invert,
-                               reader->reterr);
-    } else {
-        struct pretok_step step = {
-            .kind = PRETOK_SPLIT,
-            .behavior = behaviors[i].behavior,
-            .invert = c->invert,
-        };
-        r = matcher_init_literal(&step.matcher, pattern.data, pattern.len, reader->reterr);
-        if (r == 0)
-            r = pretok_add_owned(pretok, &step, reader->reterr);
-    }
-    buf_fini(&pattern);
-    return r;
-}
-
-static int add_pattern(struct reader *reader, const char *pattern, enum split_behavior behavior) {
-    return pretok_add_pattern(&reader->tokenizer->pretok, pattern, strlen(pattern), behavior,
-                              /* invert= */ false, reader->reterr);
-}
-
-static int take_byte_level(struct reader *reader, const struct component *c) {
-    int r = 0;
-    if (c->add_prefix_space) {
-        const struct pretok_step step = {.kind = PRETOK_PREFIX_SPACE};
-        r = pretok_add(&reader->tokenizer->pretok, &step, reader->reterr);
-    }
-    if (r == 0 && c->use_regex)
-        r = add_pattern(reader, pretok_gpt2_pattern, SPLIT_ISOLATED);
-    reader->bytes_alphabet = true;
-    return r;
-}
-
-static int take_metaspace(struct reader *reader, const struct component *c) {
-    struct pretok_step step = {.kind = PRETOK_METASPACE, .prefix = PREFIX_ALWAYS};
-
-    if (c->replacement.len > 0 && !json_is(c->replacement, metaspace))
-        return refuse(reader, c);
-    if (same(c->prepend_scheme, "first"))
-        step.prefix = PREFIX_FIRST;
-    if (same(c->prepend_scheme, "never") || !c->add_prefix_space)
-        step.prefix = PREFIX_NEVER;
-    int r = pretok_add(&reader->tokenizer->pretok, &step, reader->reterr);
-    if (r < 0 || !c->split)
-        return r;
-
-    struct pretok_step split = {.kind = PRETOK_SPLIT, .behavior = SPLIT_MERGED_WITH_NEXT};
-    r = matcher_init_literal(&split.matcher, metaspace, 3, reader->reterr);
-    return r < 0 ? r : pretok_add_owned(&reader->tokenizer->pretok, &split, reader->reterr);
-}
-
-static int take_pre_tokenizer(struct reader *reader, const struct component *c, int depth) {
-    (void)depth; /* only sequences nest */
-    if (reader->bytes_alphabet)
-        return error_set_param(reader->reterr, -ENOTSUP, c->part,
-                               "tokenizer.json: the pre_tokenizer \"%.*s\" after ByteLevel is not "
-                               "served",
-                               (int)(c->type.len < 64 ? c->type.len : 64), c->type.bytes);
-    if (same(c->type, "Split"))
-        return take_split(reader, c);
-    if (same(c->type, "ByteLevel"))
-        return take_byte_level(reader, c);
-    if (same(c->type, "Digits"))
-        return add_pattern(reader, c->individual_digits ? "\\p{N}" : "\\p{N}+", SPLIT_ISOLATED);
-    if (same(c->type, "Punctuation") && (c->behavior.len == 0 || same(c->behavior, "Isolated")))
-        return add_pattern(reader, "[\\p{P}$+<->^`|~]", SPLIT_ISOLATED);
-    if (same(c->type, "WhitespaceSplit"))
-        return add_pattern(reader, "\\s", SPLIT_REMOVED);
-    if (same(c->type, "Metaspace"))
-        return take_metaspace(reader, c);
-    return refuse(reader, c);
-}
-
-/* --- post-processor --- */
-
-static int push_around(const struct reader *reader, struct token_around *around, uint64_t id) {
-    if (around->n == TOKENIZER_MAX_AROUND || id >= VOCAB_MAX_IDS)
-        return error_set_param(reader->reterr, -EINVAL, "post_processor",
-                               "tokenizer.json: the post_processor adds more than %d tokens, or a "
-                               "wrong one",
-                               TOKENIZER_MAX_AROUND);
-    around->ids[around->n++] = (token_id)id;
-    return 0;
-}
-
-/* Appends the ids that the template's name stands for. */
-static int push_template_token(const struct reader *reader, const struct component *c,
-                               struct json_str name, struct token_around *around) {
-    struct json_pull p;
-    struct json_str key;
-    bool found = false;
-    int r = 0;
-
-    json_pull_init(&p, c->special_tokens.bytes ? c->special_tokens.bytes : "{}",
-                   c->special_tokens.bytes ? c->special_tokens.len : 2);
-    json_enter_object(&p);
-    while (r == 0 && json_next_key(&p, &key)) {
-        if (key.len != name.len || memcmp(key.bytes, name.bytes, key.len) != 0) {
-            (void)json_skip(&p); /* another token */
-            continue;
-        }
-        json_enter_object(&p);
-        while (r == 0 && json_next_key(&p, &key)) {
-            if (!same(key, "ids")) {
-                (void)json_skip(&p); /* its texts */
-                continue;
-            }
-            found = true;
-            json_enter_array(&p);
-            while (r == 0 && json_next_item(&p))
-                r = push_around(reader, around, json_take_uint(&p));
-        }
-    }
-    if (r == 0)
-        r = json_pull_status(&p, "post_processor", reader->reterr);
-    if (r == 0 && !found)
-        r = error_set_param(
-            reader->reterr, -EINVAL, "post_processor",
-            "tokenizer.json: the template names the token \"%.*s\", which is not in "
-            "special_tokens",
-            (int)(name.len < 64 ? name.len : 64), name.bytes);
-    return r;
-}
-
-/* The "id" of a template's item. */
-static struct json_str item_id(struct json_pull *p) {
-    struct json_str id = {.bytes = "", .len = 0};
-    struct json_str key;
-    json_enter_object(p);
-    while (json_next_key(p, &key)) {
-        if (same(key, "id"))
-            id = json_take_string(p);
-        else
-            (void)json_skip(p); /* type_id */
-    }
-    return id;
-}
-
-static int take_template(struct reader *reader, const struct component *c,
-                         struct token_around *before, struct token_around *behind) {
-    struct json_pull p;
-    struct json_str key;
-    bool seen_text = false;
-    int r = 0;
-
-    json_pull_init(&p, c->single.bytes ? c->single.bytes : "", c->single.len);
-    json_enter_array(&p);
-    while (r == 0 && json_next_item(&p)) {
-        json_enter_object(&p);
-        while (r == 0 && json_next_key(&p, &key)) {
-            const bool is_text = same(key, "Sequence");
-            const struct json_str id = item_id(&p);
-            if (is_text)
-                seen_text = true;
-            else
-                r = push_template_token(reader, c, id, seen_text ? behind : before);
-        }
-    }
-    return r < 0 ? r : json_pull_status(&p, "post_processor", reader->reterr);
-}
-
-/* BertProcessing and RobertaProcessing: "sep": ["[SEP]", 102]. */
-static int take_pair(struct reader *reader, struct json_str pair, struct token_around *around) {
-    struct json_pull p;
-    json_pull_init(&p, pair.bytes ? pair.bytes : "", pair.len);
-    json_enter_array(&p);
-    if (json_next_item(&p))
-        (void)json_take_string(&p); /* the id says it all */
-    const uint64_t id = json_next_item(&p) ? json_take_uint(&p) : 0;
-    if (json_next_item(&p))
-        json_fail(&p, "expected a token and its id");
-    int r = json_pull_status(&p, "post_processor", reader->reterr);
-    return r < 0 ? r : push_around(reader, around, id);
-}
-
-/* Processors work on what the ones before gave: a later one's tokens go around the outside. */
-static int take_post_processor(struct reader *reader, const struct component *c, int depth) {
-    (void)depth; /* only sequences nest */
-    struct tokenizer *t = reader->tokenizer;
-    struct token_around before = {.n = 0};
-    struct token_around behind = {.n = 0};
-    int r;
-
-    if (same(c->type, "ByteLevel")) /* offsets only */
-        return 0;
-    if (same(c->type, "TemplateProcessing")) {
-        r = take_template(reader, c, &before, &behind);
-    } else if (same(c->type, "BertProcessing") || same(c->type, "RobertaProcessing")) {
-        r = take_pair(reader, c->cls, &before);
-        if (r == 0)
-            r = take_pair(reader, c->sep, &behind);
-    } else {
-        return refuse(reader, c);
-    }
-    for (uint32_t i = 0; r == 0 && i < t->prefix.n; i++)
-        r = push_around(reader, &before, (uint64_t)t->prefix.ids[i]);
-    for (uint32_t i = 0; r == 0 && i < behind.n; i++)
-        r = push_around(reader, &t->suffix, (uint64_t)behind.ids[i]);
-    t->prefix = before;
-    return r;
-}
-
-/* --- decoder --- */
-
-static int take_decoder(struct reader *reader, const struct component *c, int depth) {
-    (void)depth; /* only sequences nest */
-    struct token_decoding *d = &reader->tokenizer->decoding;
-
-    if (same(c->type, "ByteLevel")) {
-        d->bytes_alphabet = true;
-        reader->bytes_alphabet = true;
-    } else if (same(c->type, "ByteFallback")) {
-        d->byte_fallback = true;
-    } else if (same(c->type, "Metaspace")) {
-        d->metaspace = true;
-        d->strip_metaspaces = c->add_prefix_space && !same(c->prepend_scheme, "never");
-    } else if (same(c->type, "Replace") && json_is(c->pattern, metaspace) &&
-               json_is(c->content, " ")) {
-        d->metaspace = true;
-    } else if (same(c->type, "Strip") && json_is(c->content, " ") && c->start <= 1 &&
-               c->stop == 0) {
-        d->strip_space = c->start == 1;
-    } else if (!same(c->type, "Fuse")) {
-        return refuse(reader, c);
-    }
-    return 0;
-}
-
 /* --- model and added tokens --- */
 
-static int read_model(struct reader *reader) {
-    struct component c;
-    if (is_absent(reader->model))
-        return error_set_param(reader->reterr, -EINVAL, "model", "tokenizer.json has no model");
-    int r = read_component(reader, "model", reader->model, &c);
-    if (r < 0)
-        return r;
-    if (c.type.len == 0)
-        c.type = (struct json_str){.bytes = "BPE", .len = 3}; /* files before types: with merges */
+/* The type of the model that p stands before. Files older than types are taken for BPE. */
+static struct json_str model_type(struct json_pull p) {
+    struct json_str type = {.bytes = "BPE", .len = 3};
+    struct json_str key;
+    json_enter_object(&p);
+    while (json_next_key(&p, &key)) {
+        if (json_is(key, "type"))
+            return json_take_string(&p);
+        (void)json_skip(&p); /* the type comes first in all files but those by hand */
+    }
+    return type;
+}
 
-    const struct json_model_source source = {
-        .json = reader->model.bytes,
-        .len = reader->model.len,
-        .bytes_alphabet = reader->bytes_alphabet,
-    };
+/* Takes the model from p. */
+static int read_model(struct json_tokenizer *reader, struct json_pull *p) {
+    const struct json_str type = model_type(*p);
+    const struct json_model_source source = {.p = p, .bytes_alphabet = reader->bytes_alphabet};
+
     for (size_t i = 0; i < sizeof model_kinds / sizeof model_kinds[0]; i++)
-        if (same(c.type, model_kinds[i].type) && model_kinds[i].read)
+        if (json_is(type, model_kinds[i].type) && model_kinds[i].read)
             return model_kinds[i].read(&source, reader->tokenizer, reader->reterr);
     return error_set_param(reader->reterr, -ENOTSUP, "model.type",
                            "tokenizer.json: the model is \"%.*s\"; only BPE is served",
-                           (int)(c.type.len < 64 ? c.type.len : 64), c.type.bytes);
+                           (int)(type.len < 64 ? type.len : 64), type.bytes);
 }
 
-static int read_added_token(struct reader *reader, struct json_pull *p) {
+static int read_added_token(struct json_tokenizer *reader, struct json_pull *p) {
     const struct {
         const char *name;
         unsigned flag;
@@ -560,15 +72,15 @@ static int read_added_token(struct reader *reader, struct json_pull *p) {
     while (json_next_key(p, &key)) {
         unsigned flag = 0;
         for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-            if (same(key, names[i].name))
+            if (json_is(key, names[i].name))
                 flag = names[i].flag;
         if (flag)
-            flags |= bool_or(p, false) ? flag : 0;
-        else if (same(key, "normalized"))
-            normalized = bool_or(p, true);
-        else if (same(key, "id"))
+            flags |= json_bool_or(p, false) ? flag : 0;
+        else if (json_is(key, "normalized"))
+            normalized = json_bool_or(p, true);
+        else if (json_is(key, "id"))
             id = json_take_uint(p);
-        else if (same(key, "content"))
+        else if (json_is(key, "content"))
             content = json_take_string(p);
         else
             (void)json_skip(p); /* unknown members mean nothing to us */
@@ -589,8 +101,8 @@ static int read_added_token(struct reader *reader, struct json_pull *p) {
     return r;
 }
 
-static int read_added_tokens(struct reader *reader) {
-    if (is_absent(reader->added_tokens))
+static int read_added_tokens(struct json_tokenizer *reader) {
+    if (json_part_absent(reader->added_tokens))
         return 0;
     struct json_pull p;
     int r = 0;
@@ -604,7 +116,14 @@ static int read_added_tokens(struct reader *reader) {
 
 /* --- the whole --- */
 
-static int read_top(struct reader *reader, const char *json, size_t len) {
+/* Where the model stands, if it could not be read on the way. */
+struct postponed {
+    struct json_pull at;
+    bool any;
+};
+
+static int read_member(struct json_tokenizer *reader, struct json_pull *p, struct json_str key,
+                       struct postponed *model) {
     const struct {
         const char *name;
         struct json_str *text;
@@ -614,35 +133,50 @@ static int read_top(struct reader *reader, const char *json, size_t len) {
         {"pre_tokenizer", &reader->pre_tokenizer},
         {"post_processor", &reader->post_processor},
         {"decoder", &reader->decoder},
-        {"model", &reader->model},
     };
+    bool all_seen = true;
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        if (json_is(key, parts[i].name)) {
+            *parts[i].text = json_skip(p);
+            return 0;
+        }
+        all_seen = all_seen && parts[i].text->len > 0;
+    }
+    if (!json_is(key, "model")) {
+        (void)json_skip(p); /* version, truncation, padding: nothing to us */
+        return 0;
+    }
+    if (reader->tokenizer->model.ops || model->any)
+        return error_set_param(reader->reterr, -EINVAL, "model", "tokenizer.json has two models");
+    if (!all_seen) {
+        *model = (struct postponed){.at = *p, .any = true};
+        (void)json_skip(p); /* taken later */
+        return 0;
+    }
+    int r = json_tokenizer_read_parts(reader);
+    return r < 0 ? r : read_model(reader, p);
+}
+
+static int read_top(struct json_tokenizer *reader, const char *json, size_t len) {
+    struct postponed model = {.any = false};
     struct json_pull p;
     struct json_str key;
+    int r = 0;
 
     json_pull_init(&p, json, len);
     json_enter_object(&p);
-    while (json_next_key(&p, &key)) {
-        const struct json_str text = json_skip(&p);
-        for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
-            if (same(key, parts[i].name))
-                *parts[i].text = text;
+    while (r == 0 && json_next_key(&p, &key))
+        r = read_member(reader, &p, key, &model);
+    if (r == 0)
+        r = json_pull_end(&p, "tokenizer.json", reader->reterr);
+    if (r == 0 && model.any) {
+        r = json_tokenizer_read_parts(reader);
+        if (r == 0)
+            r = read_model(reader, &model.at);
     }
-    return json_pull_end(&p, "tokenizer.json", reader->reterr);
-}
-
-static int read_parts(struct reader *reader) {
-    int r = read_part(reader, "normalizer", reader->normalizer, take_normalizer, 0);
-    if (r == 0)
-        r = read_part(reader, "pre_tokenizer", reader->pre_tokenizer, take_pre_tokenizer, 0);
-    if (r == 0)
-        r = read_part(reader, "post_processor", reader->post_processor, take_post_processor, 0);
-    if (r == 0)
-        r = read_part(reader, "decoder", reader->decoder, take_decoder, 0);
-    if (r == 0)
-        r = read_model(reader);
-    if (r == 0)
-        r = read_added_tokens(reader);
-    return r;
+    if (r == 0 && !reader->tokenizer->model.ops)
+        r = error_set_param(reader->reterr, -EINVAL, "model", "tokenizer.json has no model");
+    return r < 0 ? r : read_added_tokens(reader);
 }
 
 /* "bos_token": "<s>" or {"content": "<s>", ...} or null. */
@@ -658,7 +192,7 @@ static struct json_str config_token(struct json_pull *p) {
     }
     json_enter_object(p);
     while (json_next_key(p, &key)) {
-        if (same(key, "content"))
+        if (json_is(key, "content"))
             content = json_take_string(p);
         else
             (void)json_skip(p); /* flags, which tokenizer.json has too */
@@ -666,7 +200,7 @@ static struct json_str config_token(struct json_pull *p) {
     return content;
 }
 
-static int set_token(struct reader *reader, struct json_str content,
+static int set_token(struct json_tokenizer *reader, struct json_str content,
                      int (*set)(struct tokenizer *, const char *, size_t, struct error *)) {
     struct buf plain = {.data = NULL};
     json_unescape(content, &plain);
@@ -677,7 +211,7 @@ static int set_token(struct reader *reader, struct json_str content,
     return r;
 }
 
-static int read_config(struct reader *reader, const char *config, size_t len) {
+static int read_config(struct json_tokenizer *reader, const char *config, size_t len) {
     struct json_pull p;
     struct json_str key;
     struct json_str bos = {.bytes = "", .len = 0};
@@ -686,9 +220,9 @@ static int read_config(struct reader *reader, const char *config, size_t len) {
     json_pull_init(&p, config, len);
     json_enter_object(&p);
     while (json_next_key(&p, &key)) {
-        if (same(key, "bos_token"))
+        if (json_is(key, "bos_token"))
             bos = config_token(&p);
-        else if (same(key, "eos_token"))
+        else if (json_is(key, "eos_token"))
             eos = config_token(&p);
         else
             (void)json_skip(&p); /* the chat template has its own reader */
@@ -703,13 +237,11 @@ static int read_config(struct reader *reader, const char *config, size_t len) {
 
 int tokenizer_read_json(const char *json, size_t len, const char *config, size_t config_len,
                         struct tokenizer **ret_tokenizer, struct error *reterr) {
-    struct reader reader = {.tokenizer = tokenizer_new(), .reterr = reterr};
+    struct json_tokenizer reader = {.tokenizer = tokenizer_new(), .reterr = reterr};
     if (!reader.tokenizer)
         return error_set(reterr, -ENOMEM, "no memory for a tokenizer");
 
     int r = read_top(&reader, json, len);
-    if (r == 0)
-        r = read_parts(&reader);
     if (r == 0 && config)
         r = read_config(&reader, config, config_len);
     if (r == 0)

@@ -28,6 +28,7 @@
 struct server;
 
 enum server_log_format { SERVER_LOG_TEXT, SERVER_LOG_JSON };
+enum server_log_level { SERVER_LOG_ERROR, SERVER_LOG_WARNING, SERVER_LOG_INFO, SERVER_LOG_DEBUG };
 
 /* Plain value, lent to server_create (the strings until server_destroy). Start from
  * server_options_defaults(). */
@@ -44,21 +45,24 @@ struct server_options {
     bool api_defaults; /* --generation-config vllm: ignore the model's sampling defaults */
 
     enum server_log_format log_format;
+    enum server_log_level log_level; /* the least important that is written */
     bool access_log;
     int log_fd; /* standard error, but for tests */
 
     uint32_t max_connections;
     size_t max_body_bytes;
-    size_t max_stream_queue_bytes; /* queued for a reader that does not read; beyond: cancel */
-    uint32_t max_n;                /* choices per prompt */
-    uint32_t max_sequences;        /* of one request: prompts times n */
-    uint32_t keep_alive_timeout_s;
-    uint32_t header_timeout_s;
-    uint32_t body_timeout_s;
-    uint32_t write_timeout_s;
-    uint32_t drain_timeout_s;
+    size_t max_stream_queue_bytes;  /* queued for a reader that does not read; beyond: cancel */
+    uint32_t max_n;                 /* choices per prompt */
+    uint32_t max_sequences;         /* of one request: prompts times n */
+    uint64_t keep_alive_timeout_us; /* an idle connection */
+    uint64_t header_timeout_us;     /* first byte to end of the head */
+    uint64_t body_timeout_us;       /* longer only at a good rate */
+    uint64_t write_timeout_us;      /* without any byte taken */
+    uint64_t drain_timeout_us;
 
-    bool handle_signals; /* SIGTERM and SIGINT drain, a second one stops; SIGPIPE is ignored */
+    uint64_t seed; /* what the seeds of requests without one are drawn from; 0: a random one */
+
+    bool handle_signals; /* SIGTERM and SIGINT drain, a second one stops */
 };
 
 struct server_options server_options_defaults(void);
@@ -77,7 +81,8 @@ struct service {
     uint64_t load_us;             /* how long the model took to be ready; 0: not measured */
 };
 
-/* -ENOMEM, -EINVAL (param names the option), or what libuv reports. */
+/* -ENOMEM, -EINVAL (param names the option), or what libuv reports. From here on the process ignores
+ * SIGPIPE. */
 int server_create(const struct server_options *options, struct server **ret_server,
                   struct error *reterr) KV_MUST_CHECK;
 void server_destroy(struct server *server);

@@ -42,6 +42,9 @@ struct text_range {
 /* Reads DIR/tokenizer.json (and tokenizer_config.json if there). -ENOENT, -EINVAL, -ENOTSUP. */
 int tokenizer_open_dir(const char *dir, struct tokenizer **ret_tokenizer, struct error *reterr)
     KV_MUST_CHECK;
+/* Reads the tokenizer of a .gguf file (its weights are not looked at). The same errors. */
+int tokenizer_open_file(const char *path, struct tokenizer **ret_tokenizer, struct error *reterr)
+    KV_MUST_CHECK;
 void tokenizer_close(struct tokenizer *tokenizer);
 
 /*

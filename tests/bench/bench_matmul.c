@@ -59,6 +59,7 @@ static const struct {
 struct weights {
     struct matrix copies[MAX_COPIES];
     uint32_t n_copies;
+    uint32_t next;
     double pack_s; /* best time to pack one copy */
     double src_bytes;
 };
@@ -147,19 +148,24 @@ static bool make_weights(const struct options *o, uint32_t type, struct shape sh
     return true;
 }
 
-/* One repetition: as many products as make a few milliseconds, each on the next cold copy. */
+/*
+ * One repetition: products for about half a millisecond, so that some repetition falls into a
+ * time slice that nobody else disturbed; each on the next cold copy.
+ */
 static void time_case(struct bench_case *c, struct pool *pool, const float *x, void *prepared,
                       float *y) {
-    const struct matrix *any = &c->weights->copies[0];
-    const double macs = (double)any->n_out * any->n_in * c->n_rows;
-    const uint32_t n = (uint32_t)(1e9 / macs) + 1;
+    struct weights *w = c->weights;
+    const double macs = (double)w->copies[0].n_out * w->copies[0].n_in * c->n_rows;
+    const double least = c->n_rows < 8 ? 2e7 : 1e8;
+    const uint32_t n = (uint32_t)(least / macs) + 1;
 
     const double start = now_s();
     for (uint32_t i = 0; i < n; i++) {
-        const struct matrix *m = &c->weights->copies[i % c->weights->n_copies];
+        const struct matrix *m = &w->copies[w->next];
         const struct matmul_job job = {
             .matrix = m, .prepared = prepared, .n_rows = c->n_rows, .y = y, .y_stride = m->n_out};
         matmul_run(pool, x, m->n_in, prepared, &job);
+        w->next = (w->next + 1) % w->n_copies;
     }
     const double s = (now_s() - start) / n;
     c->best_s = s < c->best_s ? s : c->best_s;
@@ -233,7 +239,7 @@ static bool parse(int argc, char **argv, struct options *o) {
 int main(int argc, char **argv) {
     struct options o = {
         .n_threads = 1,
-        .reps = 5,
+        .reps = 40,
         .max_copies = MAX_COPIES,
         .rows = {1, 4, 8, 16, 32, 128, 512},
         .n_rows = 7,
@@ -248,7 +254,8 @@ int main(int argc, char **argv) {
     struct pool *pool;
     uint32_t most_rows = 1, most_in = 1, most_out = 1;
 
-    if (!parse(argc, argv, &o) || o.max_copies == 0 || o.max_copies > MAX_COPIES || pool_create(o.n_threads, &pool, NULL) < 0) {
+    if (!parse(argc, argv, &o) || o.max_copies == 0 || o.max_copies > MAX_COPIES ||
+        pool_create(o.n_threads, &pool, NULL) < 0) {
         fprintf(stderr, "bench_matmul: see the head of bench_matmul.c for the options\n");
         return 2;
     }
@@ -277,10 +284,11 @@ int main(int argc, char **argv) {
     float *y = mem_map((size_t)most_rows * most_out * sizeof *y);
     void *prepared = mem_map((size_t)most_rows * (most_in * 4 + 256));
     uint64_t seed = 2;
-    struct peaks peaks = {.int8_gops = 0};
+    struct peaks peaks = {.memory = mem_map(PEAK_READ_BYTES)};
 
-    if (!x || !y || !prepared)
+    if (!x || !y || !prepared || !peaks.memory)
         return 1;
+    memset(peaks.memory, 1, PEAK_READ_BYTES);
     for (size_t i = 0; i < (size_t)most_rows * most_in; i++)
         x[i] = (float)(next_random(&seed) & 0xffff) / 65536.0f - 0.5f;
     for (uint32_t r = 0; r < o.reps; r++) {

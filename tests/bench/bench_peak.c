@@ -5,14 +5,14 @@
 #include "bench_peak.h"
 
 #include <immintrin.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
 #include "kvasir/clock.h"
-#include "kvasir/mem.h"
 
-enum { N_SUMS = 16, TURNS = 500000, STREAMS = 8, READ_BYTES = 256 << 20, PREFETCH = 1024 };
+enum { N_SUMS = 16, TURNS = 50000, STREAMS = 8, PREFETCH = 1024 };
 
 #define UNROLLED _Pragma("GCC unroll 16")
 
@@ -80,7 +80,7 @@ struct reading {
 __attribute__((target("avx512f"))) static void turn_read(void *ctx, uint32_t item,
                                                          uint32_t worker) {
     const struct reading *reading = ctx;
-    const size_t part = READ_BYTES / reading->n_items;
+    const size_t part = PEAK_READ_PART / reading->n_items;
     const size_t stream = part / STREAMS;
     const uint8_t *start = reading->bytes + item * part;
     __m512i sums[STREAMS];
@@ -122,11 +122,9 @@ void peaks_measure(struct pool *pool, struct peaks *peaks) {
     if (has_vnni && __builtin_cpu_supports("avx512bf16"))
         raise_to(&peaks->bf16_gflops, 64 * turns / seconds(pool, n, turn_bf16, NULL));
 
-    struct reading reading = {.bytes = mem_map(READ_BYTES), .n_items = 8 * n};
-    if (!reading.bytes)
-        return;
-    memset((void *)reading.bytes, 1, READ_BYTES);
-    for (int i = 0; i < 2; i++)
-        raise_to(&peaks->read_gbs, 1e-9 * READ_BYTES / seconds(pool, 8 * n, turn_read, &reading));
-    mem_unmap((void *)reading.bytes, READ_BYTES);
+    const struct reading reading = {
+        .bytes = peaks->memory + (size_t)peaks->next_part * PEAK_READ_PART, .n_items = 4 * n};
+    peaks->next_part = (peaks->next_part + 1) % (PEAK_READ_BYTES / PEAK_READ_PART);
+    raise_to(&peaks->read_gbs,
+             1e-9 * PEAK_READ_PART / seconds(pool, 4 * n, turn_read, (void *)&reading));
 }

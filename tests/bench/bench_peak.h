@@ -7,14 +7,18 @@
 
 #include "cpu/pool.h"
 
+enum { PEAK_READ_BYTES = 256 << 20, PEAK_READ_PART = 16 << 20 };
+
 struct peaks {
-    double int8_gops;   /* vpdpbusd zmm, else vpmaddubsw is not counted: 0 */
-    double f32_gflops;  /* vfmadd ps */
-    double bf16_gflops; /* vdpbf16ps; 0 where there is none */
-    double read_gbs;    /* of 256 MiB, eight streams a thread, prefetched */
+    unsigned char *memory; /* [PEAK_READ_BYTES], the caller's, written once */
+    unsigned next_part;    /* of it */
+    double int8_gops;      /* vpdpbusd zmm, else vpmaddubsw is not counted: 0 */
+    double f32_gflops;     /* vfmadd ps */
+    double bf16_gflops;    /* vdpbf16ps; 0 where there is none */
+    double read_gbs;       /* of memory, eight streams a thread, prefetched */
 };
 
-/* Raises each peak to what a few milliseconds show. Call it often; the best counts. */
+/* Raises each peak to what a millisecond or two show. Call it often; the best counts. */
 void peaks_measure(struct pool *pool, struct peaks *peaks);
 
 #endif

@@ -11,11 +11,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-#include "kvasir/clock.h"
 #include "kvasir/file.h"
 #include "kvasir/mem.h"
 #include "kvasir/tokenizer.h"
+
+/* The thread's own time: on a machine that others use too, the clock on the wall says little. */
+static uint64_t now_ns(void) {
+    struct timespec t;
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t); /* cannot fail for this clock */
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
 
 enum { N_RUNS = 7, MEGABYTE = 1 << 20, CHAT_BYTES = 2048 };
 
@@ -23,7 +30,7 @@ enum { N_RUNS = 7, MEGABYTE = 1 << 20, CHAT_BYTES = 2048 };
 static uint64_t encode_once(const struct tokenizer *tokenizer, const char *text, size_t len,
                             size_t part, size_t *ret_n_ids) {
     struct token_buf ids = {.n = 0};
-    const uint64_t start = clock_now_ns();
+    const uint64_t start = now_ns();
     *ret_n_ids = 0;
     for (size_t done = 0; done < len; done += part) {
         const size_t n = len - done < part ? len - done : part;
@@ -33,7 +40,7 @@ static uint64_t encode_once(const struct tokenizer *tokenizer, const char *text,
             return 0;
         *ret_n_ids += ids.n;
     }
-    const uint64_t ns = clock_now_ns() - start;
+    const uint64_t ns = now_ns() - start;
     token_buf_fini(&ids);
     return ns;
 }
@@ -78,12 +85,12 @@ int main(int argc, char **argv) {
     uint64_t best = UINT64_MAX;
     for (int i = 0; i < N_RUNS; i++) {
         tokenizer_close(tokenizer);
-        const uint64_t start = clock_now_ns();
+        const uint64_t start = now_ns();
         if (tokenizer_open_dir(argv[1], &tokenizer, &err) < 0) {
             (void)fprintf(stderr, "%s\n", err.message);
             return 1;
         }
-        const uint64_t ns = clock_now_ns() - start;
+        const uint64_t ns = now_ns() - start;
         best = ns < best ? ns : best;
     }
     printf("%s: %s, opened in %.1f ms\n", argv[1], tokenizer_kind(tokenizer), (double)best / 1e6);

@@ -111,14 +111,14 @@ static struct server_options server_options_of(const struct fixture_options *o, 
         options.max_body_bytes = o->max_body;
     if (o->max_stream_queue)
         options.max_stream_queue_bytes = o->max_stream_queue;
-    if (o->header_timeout_s)
-        options.header_timeout_s = o->header_timeout_s;
-    if (o->keep_alive_timeout_s)
-        options.keep_alive_timeout_s = o->keep_alive_timeout_s;
-    if (o->write_timeout_s)
-        options.write_timeout_s = o->write_timeout_s;
-    if (o->drain_timeout_s)
-        options.drain_timeout_s = o->drain_timeout_s;
+    if (o->header_timeout_us)
+        options.header_timeout_us = o->header_timeout_us;
+    if (o->keep_alive_timeout_us)
+        options.keep_alive_timeout_us = o->keep_alive_timeout_us;
+    if (o->write_timeout_us)
+        options.write_timeout_us = o->write_timeout_us;
+    if (o->drain_timeout_us)
+        options.drain_timeout_us = o->drain_timeout_us;
     return options;
 }
 

@@ -72,10 +72,10 @@ static void set_option(struct run *run, const char *name, const char *value) {
         o->nan_every = (uint32_t)number;
     else if (strcmp(name, "max_body") == 0)
         o->max_body = number;
-    else if (strcmp(name, "header_timeout_s") == 0)
-        o->header_timeout_s = (uint32_t)number;
-    else if (strcmp(name, "keep_alive_timeout_s") == 0)
-        o->keep_alive_timeout_s = (uint32_t)number;
+    else if (strcmp(name, "header_timeout_ms") == 0)
+        o->header_timeout_us = number * 1000;
+    else if (strcmp(name, "keep_alive_timeout_ms") == 0)
+        o->keep_alive_timeout_us = number * 1000;
     else
         complain(run, "unknown option", "", name);
 }

@@ -28,9 +28,9 @@ void scratch_destroy(void) {
 }
 
 const char *scratch_path(const char *name) {
-    static char paths[4][4096];
+    static char paths[16][4096];
     static unsigned next;
-    char *path = paths[next++ % 4];
+    char *path = paths[next++ % 16];
     (void)snprintf(path, sizeof paths[0], "%s/%s", folder, name); /* short names */
     return path;
 }

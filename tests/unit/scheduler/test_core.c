@@ -867,6 +867,24 @@ static void test_core_create_survives_every_allocation_that_fails(void **state) 
     mem_free(rig);
 }
 
+static void test_seq_create_survives_every_allocation_that_fails(void **state) {
+    (void)state;
+    struct rig *rig = rig_new();
+    struct scheduler_request *request = request_of(1, 10, 20);
+    struct seq *seq = NULL;
+    int r = -ENOMEM;
+    for (uint32_t n = 0; r == -ENOMEM; n++) {
+        uint32_t left = n;
+        mem_set_fault_hook(fail_nth, &left);
+        r = seq_create(&rig->options, request, &seq, NULL);
+        mem_set_fault_hook(NULL, NULL);
+        assert_true(n < 10);
+    }
+    assert_int_equal(r, 0);
+    seq_destroy(seq); /* and the request, which it took */
+    mem_free(rig);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_core_first_prompt_takes_blocks_in_order),
@@ -900,6 +918,7 @@ int main(void) {
         cmocka_unit_test(test_seq_with_a_foreign_token_or_none_is_refused),
         cmocka_unit_test(test_core_create_names_the_option_that_is_wrong),
         cmocka_unit_test(test_core_create_survives_every_allocation_that_fails),
+        cmocka_unit_test(test_seq_create_survives_every_allocation_that_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -313,6 +313,27 @@ static void test_scheduler_bad_options_name_the_option(void **state) {
     scheduler_stop(NULL);
 }
 
+static bool fail_nth(void *ctx, size_t size) {
+    uint32_t *left = ctx;
+    (void)size;
+    return (*left)-- == 0;
+}
+
+static void test_scheduler_start_survives_every_allocation_that_fails(void **state) {
+    (void)state;
+    struct fixture f = defaults();
+    int r = -ENOMEM;
+    for (uint32_t n = 0; r == -ENOMEM; n++) {
+        uint32_t left = n;
+        mem_set_fault_hook(fail_nth, &left);
+        r = scheduler_start(&f.options, &f.scheduler, NULL);
+        mem_set_fault_hook(NULL, NULL); /* the engine thread has nothing to allocate yet */
+        assert_true(n < 100);
+    }
+    assert_int_equal(r, 0);
+    scheduler_stop(f.scheduler);
+}
+
 /* A writer and a reader of the same stats: what is read was written at one time. */
 static void *write_stats(void *arg) {
     struct stats *stats = arg;
@@ -351,6 +372,7 @@ int main(void) {
         cmocka_unit_test(test_scheduler_idle_uses_no_cpu),
         cmocka_unit_test(test_scheduler_storm_ends_each_exactly_once),
         cmocka_unit_test(test_scheduler_bad_options_name_the_option),
+        cmocka_unit_test(test_scheduler_start_survives_every_allocation_that_fails),
         cmocka_unit_test(test_stats_are_read_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,8 +14,8 @@ static struct chat_template *chat_template;
 static int render(const char *body, struct chat_prompt *prompt, struct error *error) {
     *prompt = (struct chat_prompt){0};
     *error = (struct error){.message = ""};
-    return server_render_chat(body, strlen(body), NULL, chat_template, (struct chat_clock){0}, prompt,
-                              error);
+    return server_render_chat(body, strlen(body), NULL, chat_template, (struct chat_clock){0},
+                              prompt, error);
 }
 
 static void check(const char *body, const char *expected) {
@@ -86,7 +86,8 @@ static void test_tools(void **state) {
           "[tool f]\n<|im_start|>user\nhi<|im_end|>\n" ANSWER);
     check("{" HI "," TOOLS ",\"tool_choice\":\"none\"}", "<|im_start|>user\nhi<|im_end|>\n" ANSWER);
     refuse("{" HI "," TOOLS ",\"tool_choice\":\"required\"}", -ENOTSUP, "tool_choice");
-    refuse("{" HI "," TOOLS ",\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":\"f\"}}}",
+    refuse("{" HI "," TOOLS
+           ",\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":\"f\"}}}",
            -ENOTSUP, "tool_choice");
     refuse("{" HI "," TOOLS ",\"tool_choice\":\"maybe\"}", -EINVAL, "tool_choice");
     refuse("{" HI ",\"tools\":[{}]}", -EINVAL, "tools[0]");
@@ -124,8 +125,8 @@ static void test_template_errors_are_the_clients(void **state) {
 static void test_continue_final_message(void **state) {
     (void)state;
 #define TWO(content)                                                                               \
-    "{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"},{\"role\":\"assistant\",\"content\":"   \
-    content "}],\"add_generation_prompt\":false,\"continue_final_message\":true}"
+    "{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"},{\"role\":\"assistant\","               \
+    "\"content\":" content "}],\"add_generation_prompt\":false,\"continue_final_message\":true}"
     check(TWO("\"Once\""), "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\nOnce");
     check(TWO("\"Once  \""), "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\nOnce  ");
 

@@ -162,7 +162,8 @@ static bool should_fail(void *ctx, size_t size) {
 static void test_every_failed_allocation_is_clean(void **state) {
     (void)state;
     static const char text[] =
-        "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":"
+        "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\","
+        "\"text\":"
         "\"hi\"}]}],\"temperature\":0.5,\"stop\":[\"a\",\"b\"],\"logit_bias\":{\"1\":2}}";
     unsigned n_refused = 0;
     for (unsigned at = 0;; at++) {

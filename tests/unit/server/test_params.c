@@ -109,8 +109,11 @@ static void test_numbers_at_their_bounds(void **state) {
 
 static void test_booleans(void **state) {
     (void)state;
-    static const char *const fields[] = {"stream", "ignore_eos", "skip_special_tokens",
-                                         "include_stop_str_in_output", "return_token_ids",
+    static const char *const fields[] = {"stream",
+                                         "ignore_eos",
+                                         "skip_special_tokens",
+                                         "include_stop_str_in_output",
+                                         "return_token_ids",
                                          "add_special_tokens"};
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
         check(ENDPOINT_CHAT, fields[i], "true", 0);

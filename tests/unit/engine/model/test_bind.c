@@ -27,6 +27,8 @@ struct plan {
     size_t n;
     const char *arch;
     uint32_t n_blocks, n_nextn;
+    const char *extra_key; /* a float key without its prefix; NULL: none */
+    float extra_value;
 };
 
 static void plan_add(struct plan *plan, const char *name, uint64_t n_cols, uint64_t n_rows) {
@@ -93,7 +95,7 @@ static void add_arch_u32(struct buf *file, const struct plan *plan, const char *
 static void write_plan(const struct plan *plan) {
     struct buf file;
     char key[96];
-    gguf_begin(&file, 3, plan->n, 9);
+    gguf_begin(&file, 3, plan->n, plan->extra_key ? 10 : 9);
     gguf_add_string(&file, "general.architecture", plan->arch);
     add_arch_u32(&file, plan, "embedding_length", 32);
     add_arch_u32(&file, plan, "feed_forward_length", 64);
@@ -104,6 +106,10 @@ static void write_plan(const struct plan *plan) {
     add_arch_u32(&file, plan, "nextn_predict_layers", plan->n_nextn);
     (void)snprintf(key, sizeof key, "%s.attention.layer_norm_rms_epsilon", plan->arch);
     gguf_add_f32(&file, key, 1e-5f);
+    if (plan->extra_key) {
+        (void)snprintf(key, sizeof key, "%s.%s", plan->arch, plan->extra_key);
+        gguf_add_f32(&file, key, plan->extra_value);
+    }
 
     size_t offset = 0;
     for (size_t i = 0; i < plan->n; i++) {
@@ -292,6 +298,30 @@ static void test_bind_every_served_type_is_taken(void **state) {
     }
 }
 
+static void test_keys_that_would_change_the_numbers_are_refused(void **state) {
+    static const struct {
+        const char *key;
+        float value;
+        bool is_neutral;
+    } cases[] = {
+        {"attention.scale", 0, true},          {"attention.scale", 0.1f, false},
+        {"attn_logit_softcapping", 50, false}, {"final_logit_softcapping", 30, false},
+        {"residual_scale", 1, true},           {"residual_scale", 0.2f, false},
+        {"embedding_scale", 12, false},        {"logit_scale", 0.06f, false},
+        {"attention.clamp_kqv", 8, false},     {"attention.max_alibi_bias", 8, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct plan plan;
+        plan_init(&plan);
+        plan.extra_key = cases[i].key;
+        plan.extra_value = cases[i].value;
+        if (cases[i].is_neutral)
+            model_close(expect_open(&plan));
+        else
+            expect_refused(&plan, -ENOTSUP, cases[i].key);
+    }
+}
+
 static bool fail_at(void *ctx, size_t size) {
     uint32_t *left = ctx;
     return (*left)-- == 0;
@@ -330,6 +360,7 @@ int main(void) {
         cmocka_unit_test(test_bind_tensors_that_are_nobodys_business_are_ignored),
         cmocka_unit_test(test_bind_trailing_prediction_layers_are_skipped),
         cmocka_unit_test(test_bind_every_served_type_is_taken),
+        cmocka_unit_test(test_keys_that_would_change_the_numbers_are_refused),
         cmocka_unit_test(test_model_open_every_allocation_failed_in_turn),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

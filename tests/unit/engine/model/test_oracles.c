@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "kvasir/model.h"
+#include "kvasir/tokenizer.h"
 #include "model/weights.h"
 #include "support.h"
 
@@ -257,6 +258,26 @@ static void test_demo_model_opens(void **state) {
     model_close(model);
 }
 
+static void test_tokenizers_of_both_formats_open(void **state) {
+    const char *paths[] = {test_path("share/models/demo"), test_shared_path("oracle/llama"),
+                           test_shared_path("oracle/gguf/qwen2-f32.gguf")};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        struct model *model = open_model(paths[i]);
+        struct tokenizer *tokenizer;
+        struct token_buf ids = {.ids = NULL};
+        struct error error;
+        if (model_open_tokenizer(model, &tokenizer, &error) < 0)
+            fail_msg("%s", error.message);
+
+        assert_int_equal(tokenizer_encode(tokenizer, "hello", 5, 0, NULL, 0, &ids), 0);
+        assert_true(ids.n > 0);
+        assert_true(tokenizer_n_vocab(tokenizer) <= model_info(model)->n_vocab);
+        token_buf_fini(&ids);
+        tokenizer_close(tokenizer);
+        model_close(model);
+    }
+}
+
 static void test_released_tensors_can_still_be_read(void **state) {
     struct model *model = open_model(test_path("share/models/demo"));
     const struct tensor *embedding = &model_weights(model)->global[W_TOKEN_EMBEDDING];
@@ -293,6 +314,7 @@ static void test_paths_that_are_no_model_are_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_demo_model_opens),
+        cmocka_unit_test(test_tokenizers_of_both_formats_open),
         cmocka_unit_test(test_released_tensors_can_still_be_read),
         cmocka_unit_test(test_paths_that_are_no_model_are_refused),
         cmocka_unit_test(test_oracles_open_with_the_right_numbers),

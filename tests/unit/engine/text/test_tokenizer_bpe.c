@@ -64,8 +64,7 @@ static void add_all_cuts(struct made *m) {
     for (uint32_t i = m->n_letters; i < m->n_pieces; i++)
         for (size_t cut = 1; cut < strlen(m->pieces[i]); cut++) {
             const int left = find_piece(m, m->pieces[i], cut);
-            const int right =
-                find_piece(m, m->pieces[i] + cut, strlen(m->pieces[i]) - cut);
+            const int right = find_piece(m, m->pieces[i] + cut, strlen(m->pieces[i]) - cut);
             if (left < 0 || right < 0 || m->n_merges == MAX_MERGES)
                 continue;
             m->merges[m->n_merges].left = (uint32_t)left;
@@ -90,15 +89,16 @@ static void fill_vocab(const struct made *m, struct vocab *vocab) {
         assert_int_equal(vocab_set(vocab, i, m->pieces[i], strlen(m->pieces[i]), 0, &err), 0);
 }
 
-static void build(const struct made *m, const struct vocab *vocab, const float *scores,
-                  bool heap, struct bpe *bpe) {
+static void build(const struct made *m, const struct vocab *vocab, const float *scores, bool heap,
+                  struct bpe *bpe) {
     const struct bpe_options options = {.bytes = true, .unk = TOKEN_NONE};
     struct error err = {.message = ""};
     assert_int_equal(bpe_init(bpe, vocab, &options, &err), 0);
     for (uint32_t i = 0; i < m->n_merges && !scores; i++) {
         const char *left = m->pieces[m->merges[i].left];
         const char *right = m->pieces[m->merges[i].right];
-        assert_int_equal(bpe_add_merge(bpe, left, strlen(left), right, strlen(right), &err), 0);
+        assert_int_equal(bpe_add_merge(bpe, vocab, left, strlen(left), right, strlen(right), &err),
+                         0);
     }
     if (scores)
         assert_int_equal(bpe_add_scores(bpe, vocab, scores, &err), 0);
