@@ -25,6 +25,7 @@ enum {
     ATTENTION_TILE = 64,
     /* Positions whose keys lie side by side in the KV store: the narrowest vector's lanes. */
     KV_GROUP = 8,
+    ATTENTION_FEW_ROWS = 8,
 };
 
 /* Number formats of K and V. What a new one needs is one row in each table. */
@@ -64,6 +65,10 @@ struct attention_tile {
     float *sum;     /* [n_rows], 0 before the first tile */
     float *out;     /* [n_rows, value_width], 0 before the first tile */
 
+    /* For attention_stored, instead of k and v: the tile's groups as the KV store has them, keys
+       [head_dim][KV_GROUP] then values [KV_GROUP][head_dim]. Beyond end: any readable group. */
+    const void *groups[ATTENTION_TILE / KV_GROUP];
+
     /* Optimisation only: the memory of the next tile, to be asked for meanwhile: n_ahead pieces
        of head_dim * ahead_step bytes. 0: none. */
     uint32_t n_ahead;
@@ -81,6 +86,10 @@ struct ops {
     void (*gate[3])(float *y, const float *gate, const float *up, uint32_t n);
 
     void (*attention_tile)(const struct attention_tile *tile);
+
+    /* The same straight from the store: faster up to ATTENTION_FEW_ROWS. value_width must be
+       head_dim. [format]; NULL where the ISA has none: then the tile is widened first. */
+    void (*attention_stored[KV_FORMATS])(const struct attention_tile *tile);
 
     struct kv_convert kv[KV_FORMATS];
 };

@@ -226,46 +226,77 @@ static void load_queries(const struct workspace *w) {
         }
 }
 
-/* Names the memory of the tile of positions from base on, if the sequence has one. */
-static void look_ahead(const struct workspace *w, uint32_t base, struct attention_tile *rows) {
-    const struct attend_tile *tile = w->tile;
-    const struct kv_store *kv = &w->plan->forward->kv;
-    const uint32_t end = tile->position + tile->n_tokens;
-    if (base >= end)
-        return;
+/* Few rows take keys and values straight from the store, where the ISA can. */
+static bool reads_stored(const struct workspace *w) {
+    const struct forward *forward = w->plan->forward;
 
-    rows->ahead_step = kv->group_bytes / rows->head_dim;
-    rows->n_ahead = kv_store_locate(kv, w->plan->call->layer, w->head, tile->seq->block_table, base,
-                                    min_u32(end - base, ATTENTION_TILE), rows->ahead);
+    return w->n_rows <= ATTENTION_FEW_ROWS && w->part.width == forward->hparams->head_dim &&
+           forward->ops.attention_stored[forward->kv.shape.format];
 }
 
-/*
- * Rows of tokens first_token .. + n_tokens - 1 against positions [from, end) of the tile of
- * positions that begins at base and lies in k and v.
- */
-static void attend_rows(const struct workspace *w, uint32_t first_token, uint32_t n_tokens,
-                        uint32_t base, uint32_t from, uint32_t end) {
-    const struct forward *forward = w->plan->forward;
-    const uint32_t group = group_of(forward->hparams);
-    const size_t row = (size_t)first_token * group;
+/* Where the groups of the tile of positions from base on lie, of a context that has end. */
+static uint32_t locate(const struct workspace *w, uint32_t base, uint32_t end,
+                       const void *ret_groups[ATTENTION_TILE / KV_GROUP]) {
+    if (base >= end)
+        return 0;
+    return kv_store_locate(&w->plan->forward->kv, w->plan->call->layer, w->head,
+                           w->tile->seq->block_table, base, min_u32(end - base, ATTENTION_TILE),
+                           ret_groups);
+}
 
+/* All rows against the tile of positions from base on, its keys and values at hand. */
+static struct attention_tile open_positions(const struct workspace *w, uint32_t base) {
+    const struct forward *forward = w->plan->forward;
+    const uint32_t end = w->tile->position + w->tile->n_tokens;
     struct attention_tile rows = {
-        .n_rows = n_tokens * group,
-        .first = from - base,
-        .end = end - base,
+        .n_rows = w->n_rows,
         .head_dim = forward->hparams->head_dim,
         .value_width = w->part.width,
-        .q = w->q + row,
+        .q = w->q,
         .q_stride = w->q_stride,
         .k = w->k,
         .v = w->v,
-        .p = w->p + row * ATTENTION_TILE,
-        .max = w->part.max + row,
-        .sum = w->part.sum + row,
-        .out = w->part.out + row * w->part.width,
+        .p = w->p,
+        .max = w->part.max,
+        .sum = w->part.sum,
+        .out = w->part.out,
+        .ahead_step = forward->kv.group_bytes / forward->hparams->head_dim,
     };
-    look_ahead(w, base + ATTENTION_TILE, &rows);
-    forward->ops.attention_tile(&rows);
+
+    rows.n_ahead = locate(w, base + ATTENTION_TILE, end, rows.ahead);
+    if (reads_stored(w)) {
+        const uint32_t n_groups = locate(w, base, end, rows.groups);
+        for (uint32_t g = n_groups; g < ATTENTION_TILE / KV_GROUP; g++)
+            rows.groups[g] = rows.groups[0];
+    } else {
+        kv_store_read(&forward->kv, w->plan->call->layer, w->head, w->tile->seq->block_table, base,
+                      min_u32(end - base, ATTENTION_TILE), w->k, w->v, w->part.width);
+    }
+    return rows;
+}
+
+/*
+ * The rows of tokens first_token .. + n_tokens - 1 alone, against positions [from, end) of the
+ * tile.
+ */
+static void attend_rows(const struct workspace *w, struct attention_tile rows, uint32_t first_token,
+                        uint32_t n_tokens, uint32_t from, uint32_t end) {
+    const struct ops *ops = &w->plan->forward->ops;
+    const uint32_t group = group_of(w->plan->forward->hparams);
+    const size_t row = (size_t)first_token * group;
+
+    rows.n_rows = n_tokens * group;
+    rows.first = from;
+    rows.end = end;
+    rows.q += row;
+    rows.p += row * ATTENTION_TILE;
+    rows.max += row;
+    rows.sum += row;
+    rows.out += row * rows.value_width;
+    if (reads_stored(w))
+        ops->attention_stored[w->plan->forward->kv.shape.format](&rows);
+    else
+        ops->attention_tile(&rows);
 }
 
 /*
@@ -277,9 +308,10 @@ static void attend_positions(const struct workspace *w, uint32_t base) {
     const struct attend_tile *tile = w->tile;
     const uint32_t last = tile->position + tile->n_tokens - 1;
     const uint32_t end = base + ATTENTION_TILE;
+    const struct attention_tile rows = open_positions(w, base);
 
     if (first_visible(w->plan, last) <= base && tile->position + 1 >= end) {
-        attend_rows(w, 0, tile->n_tokens, base, base, end);
+        attend_rows(w, rows, 0, tile->n_tokens, 0, ATTENTION_TILE);
         return;
     }
     for (uint32_t t = 0; t < tile->n_tokens; t++) {
@@ -287,26 +319,21 @@ static void attend_positions(const struct workspace *w, uint32_t base) {
         const uint32_t from = max_u32(base, first_visible(w->plan, position));
         const uint32_t to = min_u32(end, position + 1);
         if (from < to)
-            attend_rows(w, t, 1, base, from, to);
+            attend_rows(w, rows, t, 1, from - base, to - base);
     }
 }
 
 /* The partial result of one span, in w->part. */
 static void attend_span(const struct workspace *w, uint32_t span) {
     const struct attend_tile *tile = w->tile;
-    const uint32_t end = tile->position + tile->n_tokens; /* stored so far */
     const uint32_t first = first_visible(w->plan, tile->position);
-    const uint32_t span_start = (tile->first_span + span) * ATTEND_SPAN;
-    const uint32_t span_end = min_u32(span_start + ATTEND_SPAN, end);
+    const uint32_t start = (tile->first_span + span) * ATTEND_SPAN;
+    const uint32_t end = min_u32(start + ATTEND_SPAN, tile->position + tile->n_tokens);
 
     state_clear(&w->part);
-    for (uint32_t base = span_start; base < span_end; base += ATTENTION_TILE) {
-        if (base + ATTENTION_TILE <= first)
-            continue; /* before every row's window */
-        kv_store_read(&w->plan->forward->kv, w->plan->call->layer, w->head, tile->seq->block_table,
-                      base, min_u32(span_end - base, ATTENTION_TILE), w->k, w->v, w->part.width);
-        attend_positions(w, base);
-    }
+    for (uint32_t base = start; base < end; base += ATTENTION_TILE)
+        if (base + ATTENTION_TILE > first) /* else before every row's window */
+            attend_positions(w, base);
 }
 
 static void write_rows(const struct workspace *w) {

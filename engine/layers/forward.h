@@ -122,7 +122,7 @@ struct norm_rows {
     const float *weight;
     const float *x; /* [, hidden_size], the first row */
 };
-void norm_rows_make(void *norm_rows, uint32_t first, uint32_t n);
+void norm_rows_make(void *ctx, uint32_t first, uint32_t n); /* ctx: struct norm_rows */
 
 /* The head: norm, logits, samples of the wanted rows. */
 void head_run(struct forward *forward, struct step_result *ret_result);

@@ -134,7 +134,7 @@ static int check_unused(struct bpe_reader *reader, struct json_pull *p, struct j
     const struct json_str text = json_skip(p);
     const bool unused = kind == JSON_NULL || kind == JSON_INVALID ||
                         (kind == JSON_STRING && text.len == 2) ||
-                        (kind == JSON_NUMBER && text.bytes[0] == '0' && text.len <= 3);
+                        (kind == JSON_NUMBER && strspn(text.bytes, "0.") >= text.len);
     if (unused)
         return 0;
     return error_set_param(reader->reterr, -ENOTSUP, "model",

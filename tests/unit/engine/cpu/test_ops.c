@@ -219,6 +219,46 @@ static void test_attention_tile_equals_the_specification(void **state) {
     free(b);
 }
 
+/* Keys and values in the store's form give the bits of the widened ones. */
+static void test_attention_stored_equals_the_specification(void **state) {
+    struct problem *a = malloc(sizeof *a), *b = malloc(sizeof *b);
+    static uint16_t groups[ATTENTION_TILE / KV_GROUP][2 * KV_GROUP * 128];
+    uint64_t seed = 8;
+
+    for (int k = 0; k < N_ISAS; k++) {
+        struct ops ops, ref;
+        if (!open_isa(isas[k], &ops, &ref))
+            continue;
+        for (int f = KV_FORMAT_F16; f <= KV_FORMAT_BF16; f++)
+            for (uint32_t run = 0; run < 200 && ops.attention_stored[f]; run++) {
+                const uint32_t d = 16 * (1 + (uint32_t)(test_random(&seed) % 8));
+                const uint32_t n_rows = 1 + (uint32_t)(test_random(&seed) % ATTENTION_FEW_ROWS);
+                const uint32_t first = (uint32_t)(test_random(&seed) % 64);
+                const uint32_t end = first + 1 + (uint32_t)(test_random(&seed) % (64 - first));
+                problem_init(a, n_rows, d, d, &seed);
+                problem_next_tile(a, run % 3 ? first : 0, run % 3 ? end : 64, &seed);
+                for (uint32_t g = 0; g < ATTENTION_TILE / KV_GROUP; g++) {
+                    for (uint32_t i = 0; i < d; i++) /* to the stored form and back */
+                        ref.kv[f].narrow(groups[g] + i * KV_GROUP,
+                                         a->k + i * ATTENTION_TILE + g * KV_GROUP, KV_GROUP);
+                    uint16_t *values = groups[g] + KV_GROUP * d;
+                    ref.kv[f].narrow(values, a->v + g * KV_GROUP * d, KV_GROUP * d);
+                    ref.kv[f].widen_keys(a->k + g * KV_GROUP, groups[g], d);
+                    ref.kv[f].widen(a->v + g * KV_GROUP * d, values, KV_GROUP * d);
+                    a->tile.groups[g] = groups[g];
+                }
+                problem_copy(b, a);
+                ref.attention_tile(&b->tile);
+                a->tile.k = NULL;
+                a->tile.v = NULL;
+                ops.attention_stored[f](&a->tile);
+                assert_same_state(a, b);
+            }
+    }
+    free(a);
+    free(b);
+}
+
 static void test_attention_tile_rows_do_not_depend_on_their_grouping(void **state) {
     struct problem *a = malloc(sizeof *a), *b = malloc(sizeof *b);
     uint64_t seed = 4;
@@ -364,6 +404,7 @@ int main(void) {
         cmocka_unit_test(test_rms_norm_is_right),
         cmocka_unit_test(test_gates_equal_the_specification_and_are_right),
         cmocka_unit_test(test_attention_tile_equals_the_specification),
+        cmocka_unit_test(test_attention_stored_equals_the_specification),
         cmocka_unit_test(test_attention_tile_rows_do_not_depend_on_their_grouping),
         cmocka_unit_test(test_attention_tile_is_softmax),
         cmocka_unit_test(test_attention_tile_keeps_a_nan_in_its_row),
