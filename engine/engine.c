@@ -174,6 +174,7 @@ static int pack_weights(struct engine *engine, const struct model *model,
         return r;
 
     engine->info.weight_bytes = packer.n_bytes;
+    model_release(model); /* from here on its files are not read */
     return 0;
 }
 

@@ -38,17 +38,13 @@ static void note_sequences(struct forward *forward) {
             forward->scratch.row_seq[batch->seqs[i].first + r] = i;
 }
 
-/* x[row] = the token's embedding, from the file; and the angles of its position. */
+/* x[row] = the token's embedding; and the angles of its position. */
 static void embed_row(const struct forward *forward, uint32_t row, struct rope_scratch *rope) {
     const struct scratch *s = &forward->scratch;
     const struct batch *batch = forward->batch;
-    const struct tensor *table = forward->network.embedding;
-    const uint32_t hidden = forward->hparams->hidden_size;
-    const struct weight_type_info *type = weight_type_info(table->type);
-    const size_t row_bytes = (size_t)hidden / type->block_len * type->block_bytes;
 
-    type->dequantize((const unsigned char *)table->data + (size_t)batch->tokens[row] * row_bytes,
-                     s->x + (size_t)row * hidden, hidden);
+    embedding_row(&forward->network.embedding, (uint32_t)batch->tokens[row],
+                  s->x + (size_t)row * forward->hparams->hidden_size);
 
     const uint32_t half = forward->hparams->rope.n_dims / 2;
     const uint32_t position = batch->positions[row];

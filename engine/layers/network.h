@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "kvasir/error.h"
+#include "layers/embedding.h"
 #include "layers/linear.h"
 #include "layers/packer.h"
 #include "model/hparams.h"
@@ -43,11 +44,11 @@ struct layer {
 };
 
 struct network {
-    const struct tensor *embedding; /* lent; rows are dequantised from the file as they come */
     uint32_t n_layers;
     struct layer *layers;
     float *output_norm; /* [hidden_size] */
     struct linear head;
+    struct embedding embedding;
 };
 
 /* On failure nothing is left to release. A measuring packer leaves *network zeroed. */

@@ -44,4 +44,8 @@ int packer_linear(struct packer *packer, struct linear *ret_linear,
 int packer_vector(struct packer *packer, float **ret_values, const struct tensor *tensor,
                   struct error *reterr) KV_MUST_CHECK;
 
+/* *ret_data = the tensor as it is stored (NULL where only measured); mem_unmap it. */
+int packer_copy(struct packer *packer, unsigned char **ret_data, const struct tensor *tensor,
+                struct error *reterr) KV_MUST_CHECK;
+
 #endif

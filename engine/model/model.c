@@ -31,6 +31,10 @@ void model_release_tensor(const struct model *model, const struct tensor *tensor
         tensor_dir_release(model->dir, tensor->data, tensor->n_bytes);
 }
 
+void model_release(const struct model *model) {
+    tensor_dir_release_all(model->dir);
+}
+
 void model_add_eos(struct model_info *info, int64_t id) {
     if (id < 0 || id >= (int64_t)info->n_vocab)
         return;
@@ -186,6 +190,10 @@ void model_close(struct model *model) {
 
 int model_open_tokenizer(const struct model *model, struct tokenizer **ret_tokenizer,
                          struct error *reterr) {
-    return model->gguf ? tokenizer_open_gguf(model->gguf, ret_tokenizer, reterr)
-                       : tokenizer_open_dir(model->folder.dir, ret_tokenizer, reterr);
+    if (!model->gguf)
+        return tokenizer_open_dir(model->folder.dir, ret_tokenizer, reterr);
+
+    const int r = tokenizer_open_gguf(model->gguf, ret_tokenizer, reterr);
+    model_release(model); /* it copied what it needs from the keys */
+    return r;
 }

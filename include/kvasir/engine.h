@@ -61,6 +61,7 @@ struct engine_info {
 
 /*
  * Packs the weights of model (lent until engine_close) and reserves everything a step will need.
+ * Afterwards the engine reads nothing of the model's files: they may be replaced or go away.
  * -ENOMEM, -ENOTSUP, -EINVAL with the option's name in reterr->param.
  */
 int engine_open(const struct model *model, const struct engine_options *options,
