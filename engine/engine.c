@@ -51,10 +51,8 @@ static const char *kv_format_name(enum kv_format format) {
 }
 
 /* What the weights of the first layer are multiplied in: the answer to "auto". */
-static const char *arithmetic_name(const struct network *network) {
-    const struct matrix *matrix = &network->layers[0].mixer.attention.qkv.parts[0].matrix;
-
-    switch (matrix->arithmetic) {
+static const char *arithmetic_name(enum matmul_arithmetic arithmetic) {
+    switch (arithmetic) {
     case MATMUL_INT8:
     case MATMUL_INT8_CHANNEL:
         return "int8";
@@ -174,6 +172,7 @@ static int pack_weights(struct engine *engine, const struct model *model,
         return r;
 
     engine->info.weight_bytes = packer.n_bytes;
+    engine->info.dtype = arithmetic_name(packer.arithmetic);
     model_release(model); /* from here on its files are not read */
     return 0;
 }
@@ -206,7 +205,6 @@ static void fill_info(struct engine *engine, const struct kv_shape *shape) {
     info->kv_bytes_per_token = kv_bytes_per_position(shape);
     info->scratch_bytes = engine->forward.scratch.n_bytes;
     info->isa = engine->forward.ops.name;
-    info->dtype = arithmetic_name(&engine->forward.network);
     info->kv_dtype = kv_format_name(shape->format);
 }
 

@@ -132,6 +132,8 @@ static int pack_part(struct packer *packer, struct linear *linear,
         if (matmul_format(&linear->parts[i].matrix) == matmul_format(&part->matrix))
             part->shares = i;
     linear->n_parts++;
+    if (packer->n_matrices++ == 0)
+        packer->arithmetic = part->matrix.arithmetic;
     count(packer, part->matrix.n_bytes);
     for (uint32_t i = 0; i < n_tensors; i++)
         model_release_tensor(packer->model, tensors[i]);

@@ -26,7 +26,9 @@ struct packer {
     void (*on_progress)(void *ctx, double fraction); /* may be NULL */
     void *progress_ctx;
 
-    size_t prepared_row_bytes; /* most that a linear met so far may need of one row */
+    size_t prepared_row_bytes;         /* most that a linear met so far may need of one row */
+    uint32_t n_matrices;               /* packed so far */
+    enum matmul_arithmetic arithmetic; /* of the first of them */
 };
 
 /* One stored tensor with its bias (no name: none) in a linear. */
