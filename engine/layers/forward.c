@@ -7,25 +7,14 @@
 
 enum { ALIGN = 64 };
 
-const struct layer_kind *mixer_of(enum mixer_kind kind) {
-    static const struct layer_kind *const kinds[] = {[MIXER_ATTENTION] = &attention_kind};
+const struct branch_kind *mixer_of(enum mixer_kind kind) {
+    static const struct branch_kind *const kinds[] = {[MIXER_ATTENTION] = &attention_kind};
     return kinds[kind];
 }
 
-const struct layer_kind *ffn_of(enum ffn_kind kind) {
-    static const struct layer_kind *const kinds[] = {[FFN_GATED] = &gated_kind};
+const struct branch_kind *ffn_of(enum ffn_kind kind) {
+    static const struct branch_kind *const kinds[] = {[FFN_GATED] = &gated_kind};
     return kinds[kind];
-}
-
-void norm_rows_make(void *ctx, uint32_t first, uint32_t n) {
-    const struct norm_rows *norm = ctx;
-    const struct forward *forward = norm->forward;
-    const uint32_t hidden = forward->hparams->hidden_size;
-
-    for (uint32_t r = first; r < first + n; r++)
-        forward->ops.rms_norm(forward->scratch.normed + (size_t)r * hidden,
-                              norm->x + (size_t)r * hidden, norm->weight,
-                              forward->hparams->norm_eps, hidden);
 }
 
 /* ---- the pass ---- */
@@ -63,6 +52,44 @@ static void embed_item(void *ctx, uint32_t item, uint32_t worker) {
         embed_row(forward, r, rope);
 }
 
+/* normed[r] = rms_norm(x[r]) */
+struct norm_rows {
+    const struct forward *forward;
+    const float *weight;
+    const float *x; /* [, hidden_size], the first row */
+};
+
+static void norm_rows_make(void *ctx, uint32_t first, uint32_t n) {
+    const struct norm_rows *norm = ctx;
+    const struct forward *forward = norm->forward;
+    const uint32_t hidden = forward->hparams->hidden_size;
+
+    for (uint32_t r = first; r < first + n; r++)
+        forward->ops.rms_norm(forward->scratch.normed + (size_t)r * hidden,
+                              norm->x + (size_t)r * hidden, norm->weight,
+                              forward->hparams->norm_eps, hidden);
+}
+
+/*
+ * x += f(norm(x)). The norm is made where f prepares its input, the sum where f ends: a kind
+ * sees rows that come and rows that go, so that where they come from and go to is decided here.
+ */
+static void branch_run(struct forward *forward, const struct layer *layer,
+                       const struct branch *branch, struct panel panel) {
+    const uint32_t hidden = forward->hparams->hidden_size;
+    float *x = forward->scratch.x + (size_t)panel.first_row * hidden;
+    struct norm_rows norm = {forward, branch->norm, x};
+    const struct branch_call call = {
+        .layer = layer,
+        .weights = &branch->weights,
+        .panel = panel,
+        .x = {forward->scratch.normed, hidden, norm_rows_make, &norm},
+        .y = {x, hidden, .add = true},
+    };
+
+    branch->kind->run(forward, &call);
+}
+
 static void layer_run(struct forward *forward, const struct layer *layer) {
     const uint32_t n_rows = forward->batch->n_tokens;
 
@@ -71,8 +98,8 @@ static void layer_run(struct forward *forward, const struct layer *layer) {
             .first_row = row,
             .n_rows = n_rows - row < PANEL_ROWS ? n_rows - row : PANEL_ROWS,
         };
-        mixer_of(layer->spec->mixer)->run(forward, layer, &panel);
-        ffn_of(layer->spec->ffn)->run(forward, layer, &panel);
+        for (uint32_t i = 0; i < LAYER_BRANCHES; i++)
+            branch_run(forward, layer, &layer->branches[i], panel);
     }
 }
 

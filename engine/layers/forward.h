@@ -40,21 +40,29 @@ struct panel {
     uint32_t n_rows;
 };
 
-/* A kind of mixer or ffn: one file of layers/. */
-struct layer_kind {
-    int (*pack)(struct layer *layer, struct packer *packer, const struct layer_weights *weights,
-                struct error *reterr);
-    void (*fini)(struct layer *layer);                      /* also a half-packed one */
-    uint32_t (*work_floats)(const struct hparams *hparams); /* scratch for one row */
-    /* x[rows of panel] += f(norm(x)) */
-    void (*run)(struct forward *forward, const struct layer *layer, const struct panel *panel);
+/* One run of a branch: y = f(x), or y += f(x). x.make and y are layer_run's business. */
+struct branch_call {
+    const struct layer *layer;
+    const union branch_weights *weights;
+    struct panel panel;
+    struct linear_x x; /* rows of the panel, hidden_size wide: made when they are needed */
+    struct linear_y y; /* likewise */
 };
 
-extern const struct layer_kind attention_kind; /* MIXER_ATTENTION */
-extern const struct layer_kind gated_kind;     /* FFN_GATED */
+/* A kind of mixer or ffn: one file of layers/. */
+struct branch_kind {
+    int (*pack)(union branch_weights *weights, struct packer *packer,
+                const struct layer_weights *stored, struct error *reterr);
+    void (*fini)(union branch_weights *weights);            /* also half-packed ones */
+    uint32_t (*work_floats)(const struct hparams *hparams); /* scratch for one row */
+    void (*run)(struct forward *forward, const struct branch_call *call);
+};
 
-const struct layer_kind *mixer_of(enum mixer_kind kind);
-const struct layer_kind *ffn_of(enum ffn_kind kind);
+extern const struct branch_kind attention_kind; /* MIXER_ATTENTION */
+extern const struct branch_kind gated_kind;     /* FFN_GATED */
+
+const struct branch_kind *mixer_of(enum mixer_kind kind);
+const struct branch_kind *ffn_of(enum ffn_kind kind);
 
 /* One row that goes through the head. */
 struct head_row {
@@ -115,14 +123,6 @@ void scratch_lay_out(struct scratch *scratch, const struct hparams *hparams,
 /* Computes the batch, which the caller has checked. */
 void forward_run(struct forward *forward, const struct batch *batch,
                  struct step_result *ret_result);
-
-/* ret[i] = rms_norm(x[rows[i]]): shared by the kinds, which begin with it. */
-struct norm_rows {
-    const struct forward *forward;
-    const float *weight;
-    const float *x; /* [, hidden_size], the first row */
-};
-void norm_rows_make(void *ctx, uint32_t first, uint32_t n); /* ctx: struct norm_rows */
 
 /* The head: norm, logits, samples of the wanted rows. */
 void head_run(struct forward *forward, struct step_result *ret_result);

@@ -7,27 +7,37 @@
 #include "layers/forward.h"
 
 static void layer_fini(struct layer *layer) {
-    mixer_of(layer->spec->mixer)->fini(layer);
-    ffn_of(layer->spec->ffn)->fini(layer);
-    mem_free(layer->mixer_norm);
-    mem_free(layer->ffn_norm);
+    for (uint32_t i = 0; i < LAYER_BRANCHES; i++) {
+        struct branch *branch = &layer->branches[i];
+        if (branch->kind)
+            branch->kind->fini(&branch->weights);
+        mem_free(branch->norm);
+    }
 }
 
+/* Where each branch of a layer finds its kind and its norm. */
 static int layer_pack(struct layer *layer, struct packer *packer,
                       const struct layer_weights *weights, struct error *reterr) {
-    int r = packer_vector(packer, &layer->mixer_norm, &weights->slots[W_ATTN_NORM], reterr);
-    if (r < 0)
-        return r;
+    const struct {
+        const struct branch_kind *kind;
+        enum layer_slot norm;
+    } plans[LAYER_BRANCHES] = {
+        {mixer_of(layer->spec->mixer), W_ATTN_NORM},
+        {ffn_of(layer->spec->ffn), W_FFN_NORM},
+    };
 
-    r = mixer_of(layer->spec->mixer)->pack(layer, packer, weights, reterr);
-    if (r < 0)
-        return r;
+    for (uint32_t i = 0; i < LAYER_BRANCHES; i++) {
+        struct branch *branch = &layer->branches[i];
+        int r = packer_vector(packer, &branch->norm, &weights->slots[plans[i].norm], reterr);
+        if (r < 0)
+            return r;
 
-    r = packer_vector(packer, &layer->ffn_norm, &weights->slots[W_FFN_NORM], reterr);
-    if (r < 0)
-        return r;
-
-    return ffn_of(layer->spec->ffn)->pack(layer, packer, weights, reterr);
+        branch->kind = plans[i].kind;
+        r = branch->kind->pack(&branch->weights, packer, weights, reterr);
+        if (r < 0)
+            return r;
+    }
+    return 0;
 }
 
 /* Packs every layer; where only the measure is wanted, into one that is not kept. */
