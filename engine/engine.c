@@ -68,11 +68,10 @@ static const char *arithmetic_name(enum matmul_arithmetic arithmetic) {
 static struct kv_shape kv_shape_of(const struct hparams *hparams,
                                    const struct engine_options *options) {
     return (struct kv_shape){
+        .layers = hparams->layers,
         .n_layers = hparams->n_layers,
         .n_blocks = options->n_blocks,
         .block_size = options->block_size,
-        .n_kv_heads = hparams->n_kv_heads,
-        .head_dim = hparams->head_dim,
         .format = kv_format_of(options->kv_dtype),
     };
 }
@@ -152,10 +151,14 @@ static int check_options(const struct engine_options *options, struct error *ret
 
 /* The shapes that this forward pass can compute; a family may describe others. */
 static int check_shapes(const struct hparams *hparams, struct error *reterr) {
-    if (hparams->n_kv_heads == 0 || hparams->n_heads % hparams->n_kv_heads != 0)
-        return error_set(reterr, -ENOTSUP,
-                         "%" PRIu32 " query heads cannot be shared out to %" PRIu32 " kv heads",
-                         hparams->n_heads, hparams->n_kv_heads);
+    for (uint32_t i = 0; i < hparams->n_layers; i++) {
+        const struct attention_shape *shape = &hparams->layers[i].attention;
+        if (shape->n_kv_heads == 0 || shape->n_heads % shape->n_kv_heads != 0)
+            return error_set(reterr, -ENOTSUP,
+                             "layer %" PRIu32 ": %" PRIu32
+                             " query heads cannot be shared out to %" PRIu32 " kv heads",
+                             i, shape->n_heads, shape->n_kv_heads);
+    }
     return 0;
 }
 

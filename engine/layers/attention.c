@@ -44,8 +44,9 @@ static void attention_fini(union branch_weights *weights) {
     mem_free(attention->k_norm);
 }
 
-static uint32_t attention_work_floats(const struct hparams *hparams) {
-    return 2 * (hparams->n_heads + hparams->n_kv_heads) * hparams->head_dim;
+static uint32_t attention_work_floats(const struct layer_spec *spec) {
+    const struct attention_shape *shape = &spec->attention;
+    return 2 * (shape->n_heads + shape->n_kv_heads) * shape->head_dim;
 }
 
 /* Between the projections and attention: what happens to the q, k and v of each row. */
@@ -59,7 +60,8 @@ struct place_rows {
 static void turn_heads(const struct place_rows *rows, float *heads, uint32_t n_heads,
                        const float *norm, uint32_t row) {
     const struct forward *forward = rows->forward;
-    const uint32_t head_dim = forward->hparams->head_dim;
+    const struct layer_spec *spec = rows->call->layer->spec;
+    const uint32_t head_dim = spec->attention.head_dim;
     const uint32_t half = forward->hparams->rope.n_dims / 2;
     const float *cosines = forward->scratch.cosines + (size_t)row * half;
     const float *sines = forward->scratch.sines + (size_t)row * half;
@@ -68,27 +70,27 @@ static void turn_heads(const struct place_rows *rows, float *heads, uint32_t n_h
         float *head = heads + (size_t)h * head_dim;
         if (norm)
             forward->ops.rms_norm(head, head, norm, forward->hparams->norm_eps, head_dim);
-        if (!rows->call->layer->spec->no_rope)
+        if (!spec->no_rope)
             rope_rotate(&forward->rope, head, cosines, sines);
     }
 }
 
 static void place_row(const struct place_rows *rows, uint32_t index) {
     const struct forward *forward = rows->forward;
-    const struct hparams *hparams = forward->hparams;
+    const struct attention_shape *shape = &rows->call->layer->spec->attention;
     const struct attention_weights *attention = &rows->call->weights->attention;
     const uint32_t row = rows->call->panel.first_row + index;
     const struct batch_seq *seq = &forward->batch->seqs[forward->scratch.row_seq[row]];
 
     float *q = forward->scratch.work + (size_t)index * rows->stride;
-    float *k = q + (size_t)hparams->n_heads * hparams->head_dim;
-    const float *v = k + (size_t)hparams->n_kv_heads * hparams->head_dim;
-    turn_heads(rows, q, hparams->n_heads, attention->q_norm, row);
-    turn_heads(rows, k, hparams->n_kv_heads, attention->k_norm, row);
-    for (uint32_t h = 0; h < hparams->n_kv_heads; h++)
+    float *k = q + (size_t)shape->n_heads * shape->head_dim;
+    const float *v = k + (size_t)shape->n_kv_heads * shape->head_dim;
+    turn_heads(rows, q, shape->n_heads, attention->q_norm, row);
+    turn_heads(rows, k, shape->n_kv_heads, attention->k_norm, row);
+    for (uint32_t h = 0; h < shape->n_kv_heads; h++)
         kv_store_write(&forward->kv, rows->call->layer->index, h, seq->block_table,
-                       forward->batch->positions[row], k + (size_t)h * hparams->head_dim,
-                       v + (size_t)h * hparams->head_dim);
+                       forward->batch->positions[row], k + (size_t)h * shape->head_dim,
+                       v + (size_t)h * shape->head_dim);
 }
 
 static void place_item(void *ctx, uint32_t item, uint32_t worker) {
@@ -103,7 +105,7 @@ static void place_item(void *ctx, uint32_t item, uint32_t worker) {
 static void attention_run(struct forward *forward, const struct branch_call *call) {
     const struct attention_weights *attention = &call->weights->attention;
     const uint32_t n_rows = call->panel.n_rows;
-    const uint32_t stride = attention_work_floats(forward->hparams);
+    const uint32_t stride = attention_work_floats(call->layer->spec);
     const struct scratch *s = &forward->scratch;
     float *q = s->work;
     float *mixed = q + attention->qkv.n_out;
@@ -122,6 +124,7 @@ static void attention_run(struct forward *forward, const struct branch_call *cal
     attend_run(forward, &call->panel,
                &(struct attend_call){
                    .layer = call->layer->index,
+                   .shape = &call->layer->spec->attention,
                    .sliding_window = call->layer->spec->sliding_window,
                    .q = q,
                    .q_stride = stride,

@@ -138,10 +138,10 @@ static size_t max_size(size_t a, size_t b) {
     return a > b ? a : b;
 }
 
-static size_t worker_bytes(const struct hparams *hparams) {
+static size_t worker_bytes(const struct hparams *hparams, const struct attend_sizes *attend) {
     size_t n_bytes = sizeof(struct rope_scratch);
 
-    n_bytes = max_size(n_bytes, attend_worker_bytes(hparams));
+    n_bytes = max_size(n_bytes, attend->worker_bytes);
     n_bytes = max_size(n_bytes, sampler_scratch_bytes(hparams->n_vocab));
     return (n_bytes + ALIGN - 1) / ALIGN * ALIGN;
 }
@@ -151,8 +151,8 @@ static size_t most_work_floats(const struct hparams *hparams) {
 
     for (uint32_t i = 0; i < hparams->n_layers; i++) {
         const struct layer_spec *spec = &hparams->layers[i];
-        most = max_size(most, mixer_of(spec->mixer)->work_floats(hparams));
-        most = max_size(most, ffn_of(spec->ffn)->work_floats(hparams));
+        most = max_size(most, mixer_of(spec->mixer)->work_floats(spec));
+        most = max_size(most, ffn_of(spec->ffn)->work_floats(spec));
     }
     return most;
 }
@@ -167,12 +167,13 @@ void scratch_lay_out(struct scratch *s, const struct hparams *hparams,
         limits->max_batch_tokens < PANEL_ROWS ? limits->max_batch_tokens : PANEL_ROWS;
     const size_t logit_rows = n_rows < LOGIT_ROWS ? n_rows : LOGIT_ROWS;
     const size_t work_floats = most_work_floats(hparams);
-    const size_t units = attend_partial_units(hparams, limits);
+    const struct attend_sizes attend = attend_sizes(hparams, limits);
+    const size_t units = attend.partial_units;
 
     *s = (struct scratch){
         .data = base,
         .partial_units = (uint32_t)units,
-        .worker_bytes = worker_bytes(hparams),
+        .worker_bytes = worker_bytes(hparams, &attend),
     };
     s->x = carve(&carver, n_rows * hidden, sizeof *s->x);
     s->row_seq = carve(&carver, n_rows, sizeof *s->row_seq);
@@ -183,7 +184,7 @@ void scratch_lay_out(struct scratch *s, const struct hparams *hparams,
     s->prepared = carve(&carver, panel_rows, limits->prepared_row_bytes);
     s->tiles = carve(&carver, panel_rows, sizeof *s->tiles);
     s->items = carve(&carver, panel_rows + units, sizeof *s->items);
-    s->partials = carve(&carver, units * attend_partial_floats(hparams), sizeof *s->partials);
+    s->partials = carve(&carver, units * attend.partial_floats, sizeof *s->partials);
     s->logits = carve(&carver, logit_rows * hparams->n_vocab, sizeof *s->logits);
     s->head_rows = carve(&carver, n_rows, sizeof *s->head_rows);
     s->outputs = carve(&carver, n_rows, sizeof *s->outputs);

@@ -54,7 +54,7 @@ struct branch_kind {
     int (*pack)(union branch_weights *weights, struct packer *packer,
                 const struct layer_weights *stored, struct error *reterr);
     void (*fini)(union branch_weights *weights);            /* also half-packed ones */
-    uint32_t (*work_floats)(const struct hparams *hparams); /* scratch for one row */
+    uint32_t (*work_floats)(const struct layer_spec *spec); /* scratch for one row */
     void (*run)(struct forward *forward, const struct branch_call *call);
 };
 
@@ -88,7 +88,7 @@ struct scratch {
 
     struct attend_tile *tiles; /* [PANEL_ROWS] */
     struct attend_item *items; /* [PANEL_ROWS + partial_units] */
-    float *partials;           /* [partial_units, attend_partial_floats] */
+    float *partials;           /* [partial_units, attend_sizes::partial_floats] */
     uint32_t partial_units;
 
     float *logits;              /* [LOGIT_ROWS, n_vocab] */

@@ -28,8 +28,8 @@ static void gated_fini(union branch_weights *weights) {
     linear_fini(&weights->gated.down);
 }
 
-static uint32_t gated_work_floats(const struct hparams *hparams) {
-    return 2 * hparams->intermediate_size;
+static uint32_t gated_work_floats(const struct layer_spec *spec) {
+    return 2 * spec->intermediate_size;
 }
 
 /* gate | up of each row; the product replaces the gate. */

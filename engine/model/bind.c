@@ -23,7 +23,11 @@ struct bind {
     bool *is_used; /* [dir->n] */
 };
 
-static uint64_t dim_size(const struct hparams *hp, enum dim dim) {
+/* layer: whose sizes; any for those that are the model's. */
+static uint64_t dim_size(const struct hparams *hp, uint32_t layer, enum dim dim) {
+    const struct layer_spec *spec = &hp->layers[layer];
+    const struct attention_shape *attention = &spec->attention;
+
     switch (dim) {
     case DIM_NONE:
         return 1;
@@ -32,13 +36,13 @@ static uint64_t dim_size(const struct hparams *hp, enum dim dim) {
     case DIM_HIDDEN:
         return hp->hidden_size;
     case DIM_INTERMEDIATE:
-        return hp->intermediate_size;
+        return spec->intermediate_size;
     case DIM_Q:
-        return (uint64_t)hp->n_heads * hp->head_dim;
+        return (uint64_t)attention->n_heads * attention->head_dim;
     case DIM_KV:
-        return (uint64_t)hp->n_kv_heads * hp->head_dim;
+        return (uint64_t)attention->n_kv_heads * attention->head_dim;
     case DIM_HEAD:
-        return hp->head_dim;
+        return attention->head_dim;
     }
     return 0;
 }
@@ -75,12 +79,12 @@ static void format_shape(const uint64_t *shape, uint32_t n_dims, char *ret_text,
 }
 
 /* True if the stored tensor has the shape of the rule; otherwise says so in detail. */
-static bool check_shape(const struct hparams *hp, const struct tensor_rule *rule,
+static bool check_shape(const struct hparams *hp, const struct tensor_rule *rule, uint32_t layer,
                         const struct stored_tensor *stored, char detail[160]) {
     uint64_t expected[RULE_MAX_DIMS];
     uint32_t n_dims = 0;
     while (n_dims < RULE_MAX_DIMS && rule->shape[n_dims] != DIM_NONE) {
-        expected[n_dims] = dim_size(hp, rule->shape[n_dims]);
+        expected[n_dims] = dim_size(hp, layer, rule->shape[n_dims]);
         n_dims++;
     }
     if (stored->n_dims == n_dims && memcmp(stored->shape, expected, n_dims * sizeof *expected) == 0)
@@ -158,7 +162,7 @@ static void bind_rule(struct bind *b, const struct tensor_rule *rule) {
         b->is_used[stored - b->dir->items] = true;
 
         char detail[160];
-        if (!check_shape(hp, rule, stored, detail)) {
+        if (!check_shape(hp, rule, layer, stored, detail)) {
             if (misshaped.n == 0)
                 memcpy(misshaped.detail, detail, sizeof detail);
             tally_add(&misshaped, layer);

@@ -19,7 +19,7 @@
 #include "load/problems.h"
 #include "model/hparams.h"
 
-/* Sizes that depend on the configuration, in rules. */
+/* Sizes that depend on the configuration, in rules; of the rule's layer where layers may differ. */
 enum dim {
     DIM_NONE, /* the tensor has no such dimension */
     DIM_VOCAB,
