@@ -113,9 +113,9 @@ uint64_t engine_kv_bytes_per_token(const struct model *model, enum kv_dtype kv_d
 uint64_t engine_scratch_bytes(const struct model *model, const struct engine_options *options) {
     const struct packer measured = measure(model, options);
     const struct forward_limits limits = limits_of(options, &measured);
-    struct scratch scratch;
+    struct step_scratch scratch;
 
-    scratch_lay_out(&scratch, model_hparams(model), &limits, /* base= */ NULL);
+    step_scratch_lay_out(&scratch, model_hparams(model), &limits, /* base= */ NULL);
     return scratch.n_bytes;
 }
 
@@ -185,14 +185,14 @@ static int reserve_scratch(struct engine *engine, const struct packer *measured,
     struct forward *forward = &engine->forward;
     const struct forward_limits limits = limits_of(&engine->options, measured);
 
-    scratch_lay_out(&forward->scratch, forward->hparams, &limits, /* base= */ NULL);
+    step_scratch_lay_out(&forward->scratch, forward->hparams, &limits, /* base= */ NULL);
     const size_t n_bytes = forward->scratch.n_bytes;
     void *data = mem_map(n_bytes);
     if (!data)
         return error_set_param(reterr, -ENOMEM, "max-num-batched-tokens",
                                "no memory for %zu MiB of scratch", n_bytes >> 20);
 
-    scratch_lay_out(&forward->scratch, forward->hparams, &limits, data);
+    step_scratch_lay_out(&forward->scratch, forward->hparams, &limits, data);
     return 0;
 }
 

@@ -102,7 +102,7 @@ static void state_merge(const struct softmax_state *total, const struct softmax_
 
 struct plan {
     struct forward *forward;
-    const struct panel *panel;
+    const struct band *band;
     const struct attend_call *call;
     uint32_t n_tiles;
     uint32_t n_items;
@@ -115,12 +115,12 @@ static uint32_t first_visible(const struct plan *plan, uint32_t position) {
 }
 
 static void plan_tiles(struct plan *plan) {
-    const struct scratch *s = &plan->forward->scratch;
+    const struct step_scratch *s = &plan->forward->scratch;
     const struct batch *batch = plan->forward->batch;
-    const uint32_t end_row = plan->panel->first_row + plan->panel->n_rows;
+    const uint32_t end_row = plan->band->first_row + plan->band->n_rows;
     const uint32_t most = tokens_per_tile(plan->call->shape);
 
-    for (uint32_t row = plan->panel->first_row; row < end_row;) {
+    for (uint32_t row = plan->band->first_row; row < end_row;) {
         const struct batch_seq *seq = &batch->seqs[s->row_seq[row]];
         const uint32_t seq_end = min_u32(seq->first + seq->n_tokens, end_row);
         const uint32_t n_tokens = min_u32(seq_end - row, most);
@@ -142,7 +142,7 @@ static void plan_tiles(struct plan *plan) {
 
 /* Where there are too few tiles for the workers, shares out the spans of the long ones. */
 static void plan_items(struct plan *plan) {
-    struct scratch *s = &plan->forward->scratch;
+    struct step_scratch *s = &plan->forward->scratch;
     const uint32_t n_threads = pool_n_threads(plan->forward->pool);
     const uint64_t n_whole = (uint64_t)plan->n_tiles * plan->call->shape->n_kv_heads;
     const bool may_split = n_threads > 1 && n_whole < (uint64_t)ITEMS_PER_THREAD * n_threads;
@@ -224,7 +224,7 @@ static void load_queries(const struct workspace *w) {
     const uint32_t head_dim = shape->head_dim;
     const uint32_t group = group_of(shape);
     const float factor = shape->scale * LOG2_E;
-    const uint32_t first = w->tile->first_row - w->plan->panel->first_row;
+    const uint32_t first = w->tile->first_row - w->plan->band->first_row;
 
     for (uint32_t t = 0; t < w->tile->n_tokens; t++)
         for (uint32_t g = 0; g < group; g++) {
@@ -351,7 +351,7 @@ static void write_rows(const struct workspace *w) {
     const struct attend_call *call = w->plan->call;
     const struct attention_shape *shape = w->plan->call->shape;
     const uint32_t group = group_of(shape);
-    const uint32_t first = w->tile->first_row - w->plan->panel->first_row;
+    const uint32_t first = w->tile->first_row - w->plan->band->first_row;
 
     for (uint32_t r = 0; r < w->n_rows; r++) {
         const size_t head = (size_t)w->head * group + r % group;
@@ -413,9 +413,8 @@ static void merge_item_run(void *ctx, uint32_t index, uint32_t worker) {
     write_rows(&w);
 }
 
-void attend_run(struct forward *forward, const struct panel *panel,
-                const struct attend_call *call) {
-    struct plan plan = {.forward = forward, .panel = panel, .call = call};
+void attend_run(struct forward *forward, const struct band *band, const struct attend_call *call) {
+    struct plan plan = {.forward = forward, .band = band, .call = call};
     const uint32_t n_heads = call->shape->n_kv_heads;
 
     plan_tiles(&plan);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * attend - softmax(q k) v of a panel's rows over their paged contexts.
+ * attend - softmax(q k) v of a band's rows over their paged contexts.
  *
  * One kernel for decode, chunk and prefill. The context of a sequence is cut at fixed absolute
  * positions into spans of ATTEND_SPAN, each of which gives a partial result (online softmax over
@@ -46,13 +46,13 @@ struct attend_call {
     uint32_t layer; /* of the KV store */
     const struct attention_shape *shape;
     uint32_t sliding_window; /* 0: none */
-    const float *q;          /* [panel rows, q_stride], heads side by side */
+    const float *q;          /* [band rows, q_stride], heads side by side */
     size_t q_stride;
-    float *out; /* [panel rows, out_stride], likewise */
+    float *out; /* [band rows, out_stride], likewise */
     size_t out_stride;
 };
 
-void attend_run(struct forward *forward, const struct panel *panel, const struct attend_call *call);
+void attend_run(struct forward *forward, const struct band *band, const struct attend_call *call);
 
 /* What the attention of any layer may need. */
 struct attend_sizes {

@@ -79,7 +79,7 @@ static void place_row(const struct place_rows *rows, uint32_t index) {
     const struct forward *forward = rows->forward;
     const struct attention_shape *shape = &rows->call->layer->spec->attention;
     const struct attention_weights *attention = &rows->call->weights->attention;
-    const uint32_t row = rows->call->panel.first_row + index;
+    const uint32_t row = rows->call->band.first_row + index;
     const struct batch_seq *seq = &forward->batch->seqs[forward->scratch.row_seq[row]];
 
     float *q = forward->scratch.work + (size_t)index * rows->stride;
@@ -98,15 +98,15 @@ static void place_item(void *ctx, uint32_t item, uint32_t worker) {
     const uint32_t first = item * ROWS_PER_ITEM;
 
     (void)worker; /* rows need no scratch */
-    for (uint32_t i = first; i < first + ROWS_PER_ITEM && i < rows->call->panel.n_rows; i++)
+    for (uint32_t i = first; i < first + ROWS_PER_ITEM && i < rows->call->band.n_rows; i++)
         place_row(rows, i);
 }
 
 static void attention_run(struct forward *forward, const struct branch_call *call) {
     const struct attention_weights *attention = &call->weights->attention;
-    const uint32_t n_rows = call->panel.n_rows;
+    const uint32_t n_rows = call->band.n_rows;
     const uint32_t stride = attention_work_floats(call->layer->spec);
-    const struct scratch *s = &forward->scratch;
+    const struct step_scratch *s = &forward->scratch;
     float *q = s->work;
     float *mixed = q + attention->qkv.n_out;
 
@@ -121,7 +121,7 @@ static void attention_run(struct forward *forward, const struct branch_call *cal
     struct place_rows rows = {forward, call, stride};
     pool_for(forward->pool, (n_rows + ROWS_PER_ITEM - 1) / ROWS_PER_ITEM, place_item, &rows);
 
-    attend_run(forward, &call->panel,
+    attend_run(forward, &call->band,
                &(struct attend_call){
                    .layer = call->layer->index,
                    .shape = &call->layer->spec->attention,

@@ -29,7 +29,7 @@ static void note_sequences(struct forward *forward) {
 
 /* x[row] = the token's embedding; and the angles of its position. */
 static void embed_row(const struct forward *forward, uint32_t row, struct rope_scratch *rope) {
-    const struct scratch *s = &forward->scratch;
+    const struct step_scratch *s = &forward->scratch;
     const struct batch *batch = forward->batch;
 
     embedding_row(&forward->network.embedding, (uint32_t)batch->tokens[row],
@@ -75,14 +75,14 @@ static void norm_rows_make(void *ctx, uint32_t first, uint32_t n) {
  * sees rows that come and rows that go, so that where they come from and go to is decided here.
  */
 static void branch_run(struct forward *forward, const struct layer *layer,
-                       const struct branch *branch, struct panel panel) {
+                       const struct branch *branch, struct band band) {
     const uint32_t hidden = forward->hparams->hidden_size;
-    float *x = forward->scratch.x + (size_t)panel.first_row * hidden;
+    float *x = forward->scratch.x + (size_t)band.first_row * hidden;
     struct norm_rows norm = {forward, branch->norm, x};
     const struct branch_call call = {
         .layer = layer,
         .weights = &branch->weights,
-        .panel = panel,
+        .band = band,
         .x = {forward->scratch.normed, hidden, norm_rows_make, &norm},
         .y = {x, hidden, .add = true},
     };
@@ -93,13 +93,13 @@ static void branch_run(struct forward *forward, const struct layer *layer,
 static void layer_run(struct forward *forward, const struct layer *layer) {
     const uint32_t n_rows = forward->batch->n_tokens;
 
-    for (uint32_t row = 0; row < n_rows; row += PANEL_ROWS) {
-        const struct panel panel = {
+    for (uint32_t row = 0; row < n_rows; row += BAND_ROWS) {
+        const struct band band = {
             .first_row = row,
-            .n_rows = n_rows - row < PANEL_ROWS ? n_rows - row : PANEL_ROWS,
+            .n_rows = n_rows - row < BAND_ROWS ? n_rows - row : BAND_ROWS,
         };
         for (uint32_t i = 0; i < LAYER_BRANCHES; i++)
-            branch_run(forward, layer, &layer->branches[i], panel);
+            branch_run(forward, layer, &layer->branches[i], band);
     }
 }
 
@@ -157,20 +157,20 @@ static size_t most_work_floats(const struct hparams *hparams) {
     return most;
 }
 
-void scratch_lay_out(struct scratch *s, const struct hparams *hparams,
-                     const struct forward_limits *limits, void *base) {
+void step_scratch_lay_out(struct step_scratch *s, const struct hparams *hparams,
+                          const struct forward_limits *limits, void *base) {
     struct carver carver = {.base = base};
     const size_t n_rows = limits->max_batch_tokens;
     const size_t hidden = hparams->hidden_size;
     const size_t half = hparams->rope.n_dims / 2;
-    const uint32_t panel_rows =
-        limits->max_batch_tokens < PANEL_ROWS ? limits->max_batch_tokens : PANEL_ROWS;
+    const uint32_t band_rows =
+        limits->max_batch_tokens < BAND_ROWS ? limits->max_batch_tokens : BAND_ROWS;
     const size_t logit_rows = n_rows < LOGIT_ROWS ? n_rows : LOGIT_ROWS;
     const size_t work_floats = most_work_floats(hparams);
     const struct attend_sizes attend = attend_sizes(hparams, limits);
     const size_t units = attend.partial_units;
 
-    *s = (struct scratch){
+    *s = (struct step_scratch){
         .data = base,
         .partial_units = (uint32_t)units,
         .worker_bytes = worker_bytes(hparams, &attend),
@@ -179,11 +179,11 @@ void scratch_lay_out(struct scratch *s, const struct hparams *hparams,
     s->row_seq = carve(&carver, n_rows, sizeof *s->row_seq);
     s->cosines = carve(&carver, n_rows * half, sizeof *s->cosines);
     s->sines = carve(&carver, n_rows * half, sizeof *s->sines);
-    s->normed = carve(&carver, panel_rows * hidden, sizeof *s->normed);
-    s->work = carve(&carver, panel_rows * work_floats, sizeof *s->work);
-    s->prepared = carve(&carver, panel_rows, limits->prepared_row_bytes);
-    s->tiles = carve(&carver, panel_rows, sizeof *s->tiles);
-    s->items = carve(&carver, panel_rows + units, sizeof *s->items);
+    s->normed = carve(&carver, band_rows * hidden, sizeof *s->normed);
+    s->work = carve(&carver, band_rows * work_floats, sizeof *s->work);
+    s->prepared = carve(&carver, band_rows, limits->prepared_row_bytes);
+    s->tiles = carve(&carver, band_rows, sizeof *s->tiles);
+    s->items = carve(&carver, band_rows + units, sizeof *s->items);
     s->partials = carve(&carver, units * attend.partial_floats, sizeof *s->partials);
     s->logits = carve(&carver, logit_rows * hparams->n_vocab, sizeof *s->logits);
     s->head_rows = carve(&carver, n_rows, sizeof *s->head_rows);

@@ -52,11 +52,11 @@ static void gate_rows_make(void *ctx, uint32_t first, uint32_t n) {
 static void gated_run(struct forward *forward, const struct branch_call *call) {
     const struct gated_weights *gated = &call->weights->gated;
     const uint32_t width = gated->down.n_in;
-    const struct scratch *s = &forward->scratch;
+    const struct step_scratch *s = &forward->scratch;
 
     linear_run(forward->pool, &(struct linear_call){
                                   .linear = &gated->gate_up,
-                                  .n_rows = call->panel.n_rows,
+                                  .n_rows = call->band.n_rows,
                                   .x = call->x,
                                   .prepared = s->prepared,
                                   .y = {s->work, (size_t)2 * width},
@@ -65,7 +65,7 @@ static void gated_run(struct forward *forward, const struct branch_call *call) {
     struct gate_rows gate = {forward, width, s->work};
     linear_run(forward->pool, &(struct linear_call){
                                   .linear = &gated->down,
-                                  .n_rows = call->panel.n_rows,
+                                  .n_rows = call->band.n_rows,
                                   .x = {s->work, (size_t)2 * width, gate_rows_make, &gate},
                                   .prepared = s->prepared,
                                   .y = call->y,

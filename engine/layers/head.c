@@ -79,7 +79,7 @@ static void finish_row(void *ctx, uint32_t item, uint32_t worker) {
 }
 
 void head_run(struct forward *forward, struct step_result *ret_result) {
-    struct scratch *s = &forward->scratch;
+    struct step_scratch *s = &forward->scratch;
     const uint32_t n_vocab = forward->network.head.n_out;
     uint32_t n_outputs;
     const uint32_t n_rows = list_rows(forward, &n_outputs);

@@ -65,9 +65,9 @@ int main(int argc, char **argv) {
         return 1;
     }
     memset(forward.kv.data, 0x11, forward.kv.n_bytes); /* else it would be one page of zeros */
-    scratch_lay_out(&forward.scratch, &hparams, &limits, NULL);
+    step_scratch_lay_out(&forward.scratch, &hparams, &limits, NULL);
     void *data = mem_map(forward.scratch.n_bytes);
-    scratch_lay_out(&forward.scratch, &hparams, &limits, data);
+    step_scratch_lay_out(&forward.scratch, &hparams, &limits, data);
 
     const uint32_t n_rows = n_seqs * chunk;
     const uint32_t width = attention.n_heads * attention.head_dim;
@@ -101,10 +101,9 @@ int main(int argc, char **argv) {
     for (int run = 0; run < RUNS; run++) {
         const uint64_t start_ns = clock_now_ns();
         for (uint32_t layer = 0; layer < LAYERS; layer++)
-            for (uint32_t row = 0; row < n_rows; row += PANEL_ROWS) {
-                const struct panel panel = {row,
-                                            n_rows - row < PANEL_ROWS ? n_rows - row : PANEL_ROWS};
-                attend_run(&forward, &panel,
+            for (uint32_t row = 0; row < n_rows; row += BAND_ROWS) {
+                const struct band band = {row, n_rows - row < BAND_ROWS ? n_rows - row : BAND_ROWS};
+                attend_run(&forward, &band,
                            &(struct attend_call){
                                .layer = layer,
                                .shape = &attention,

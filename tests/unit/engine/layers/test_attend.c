@@ -83,10 +83,10 @@ static void world_open_layer(struct world *w, uint32_t layer, uint32_t n_threads
     assert_int_equal(ops_init(&f->ops, isa, NULL), 0);
     assert_int_equal(pool_create(n_threads, &f->pool, NULL), 0);
     assert_int_equal(kv_store_init(&f->kv, &shape, &f->ops, NULL), 0);
-    scratch_lay_out(&f->scratch, f->hparams, &w->limits, NULL);
+    step_scratch_lay_out(&f->scratch, f->hparams, &w->limits, NULL);
     void *data = mem_map(f->scratch.n_bytes);
     assert_non_null(data);
-    scratch_lay_out(&f->scratch, f->hparams, &w->limits, data);
+    step_scratch_lay_out(&f->scratch, f->hparams, &w->limits, data);
 
     w->table = malloc(shape.n_blocks * sizeof *w->table);
     for (uint32_t i = 0; i < shape.n_blocks; i++)
@@ -133,9 +133,9 @@ static void attend(struct world *w, uint32_t first, uint32_t n, uint32_t window)
         w->forward.scratch.row_seq[i] = 0;
     }
     w->forward.batch = &batch;
-    for (uint32_t row = 0; row < n; row += PANEL_ROWS) {
-        const struct panel panel = {row, n - row < PANEL_ROWS ? n - row : PANEL_ROWS};
-        attend_run(&w->forward, &panel,
+    for (uint32_t row = 0; row < n; row += BAND_ROWS) {
+        const struct band band = {row, n - row < BAND_ROWS ? n - row : BAND_ROWS};
+        attend_run(&w->forward, &band,
                    &(struct attend_call){
                        .layer = w->layer,
                        .shape = w->shape,
