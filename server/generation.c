@@ -517,20 +517,26 @@ void generation_start(struct exchange *x, const struct gen_api *api) {
 
 /* ---- from the server ---- */
 
-/* Said once when it begins: what an operator needs to see what hangs. */
+/* Each said once when it begins: what an operator needs to see what hangs. */
 static void log_stall(struct server *server) {
+    struct scheduler_stats s;
+    scheduler_stats(server->service->scheduler, &s);
+    if (s.stalls > 0 && !server->empty_plan_logged)
+        log_message(&server->log, SERVER_LOG_ERROR,
+                    "a step was planned empty with %u running and %u waiting: this is a mistake "
+                    "in kvasir, please report it",
+                    s.n_running, s.n_waiting);
+    server->empty_plan_logged = s.stalls > 0;
+
     const char *problem = health_problem(server);
     const bool stalled = problem && strcmp(problem, "stalled") == 0;
-    if (stalled && !server->stall_logged) {
-        struct scheduler_stats s;
-        scheduler_stats(server->service->scheduler, &s);
+    if (stalled && !server->stall_logged)
         log_message(&server->log, SERVER_LOG_ERROR,
                     "stalled: no step has ended for a minute; %u running, %u waiting, %" PRIu64
                     " steps so far, %s, blocks: %u free, %u cached, %u in all",
                     s.n_running, s.n_waiting, s.steps,
                     s.stepping ? "inside a step" : "between steps", s.blocks_free, s.blocks_cached,
                     s.blocks_total);
-    }
     server->stall_logged = stalled;
 }
 

@@ -52,6 +52,7 @@ struct server {
     struct seq_map sequences; /* seq_id -> choice */
     uint64_t work_since_us;   /* when there was last no sequence; valid while there is one */
     bool stall_logged;
+    bool empty_plan_logged;
     uint64_t salt_key[2]; /* of this process, for cache_salt */
     uint64_t n_seeds_drawn;
     uint64_t finish_gap_us; /* mean time between finished sequences, for Retry-After */
