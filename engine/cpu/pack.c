@@ -163,29 +163,50 @@ static uint32_t inputs_together(enum weight_type type) {
     return type == WEIGHT_BF16 ? 2 : 1;
 }
 
+/*
+ * Moves whole units (what lies together for one row, 2 or 4 bytes) of row o from byte `at` to
+ * `end`; returns where it stopped.
+ */
+static size_t move_inputs(uint32_t unit, const uint8_t *row, size_t at, size_t end, uint32_t o,
+                          uint8_t *panel) {
+    if (unit == 2)
+        for (; at + 2 <= end; at += 2)
+            memcpy(panel + at * PANEL_ROWS + o * 2, row + at, 2);
+    else
+        for (; at + 4 <= end; at += 4)
+            memcpy(panel + at * PANEL_ROWS + o * 4, row + at, 4);
+    return at;
+}
+
+/*
+ * One cache line of each row at a time: rows lie a power of two apart in many models, and 32
+ * lines of one L1 set would push each other out if every row gave a word in turn.
+ */
 static void pack_float(const struct panel_format *format, enum weight_type src_type,
                        const uint8_t *const rows[PANEL_ROWS], uint32_t n_in, uint8_t *panel) {
     const enum weight_type type = format->type;
     const uint32_t together = inputs_together(type);
     const uint32_t n_bytes = bytes_of_float(type);
-    uint32_t i = 0;
+    const uint32_t line = 64 / n_bytes;
 
-    if (type == src_type && together * n_bytes == 4) {
-        for (; i + together <= n_in; i += together) {
-            uint8_t *vector = panel + (size_t)i * n_bytes * PANEL_ROWS;
-            for (uint32_t o = 0; o < PANEL_ROWS; o++)
-                store_u32(vector + o * 4, load_u32(rows[o] + (size_t)i * n_bytes));
-        }
-    }
-    for (; i < n_in; i++) {
-        const size_t vector = (size_t)(i / together) * together * PANEL_ROWS;
+    for (uint32_t first = 0; first < n_in; first += line) {
+        const uint32_t end = n_in - first < line ? n_in : first + line;
+
         for (uint32_t o = 0; o < PANEL_ROWS; o++) {
-            const uint32_t code = float_code(type, src_type, rows[o], i);
-            uint8_t *place = panel + (vector + o * together + i % together) * n_bytes;
-            if (n_bytes == 4)
-                store_u32(place, code);
-            else
-                store_u16(place, (uint16_t)code);
+            uint32_t i = first;
+            if (type == src_type)
+                i = (uint32_t)(move_inputs(together * n_bytes, rows[o], (size_t)first * n_bytes,
+                                           (size_t)end * n_bytes, o, panel) /
+                               n_bytes);
+            for (; i < end; i++) {
+                const size_t step = (size_t)(i / together) * together * PANEL_ROWS;
+                const uint32_t code = float_code(type, src_type, rows[o], i);
+                uint8_t *place = panel + (step + o * together + i % together) * n_bytes;
+                if (n_bytes == 4)
+                    store_u32(place, code);
+                else
+                    store_u16(place, (uint16_t)code);
+            }
         }
     }
 }

@@ -49,11 +49,11 @@ static float *alloc_logits(uint32_t n_rows) {
 }
 
 /* The logits of ids alone, in chunks of chunk tokens (0: one pass), with these options. */
-static float *logits_alone(const char *model, const struct engine_options *options,
-                           const token_id *ids, uint32_t n, uint32_t chunk) {
+static float *logits_at(const char *path, const struct engine_options *options, const token_id *ids,
+                        uint32_t n, uint32_t chunk) {
     struct runner runner;
     struct runner_seq *seq = malloc(sizeof *seq);
-    runner_open(&runner, test_path(model), options);
+    runner_open(&runner, path, options);
     runner_seq_init(seq, &runner, ids, n, /* slot= */ 3);
     seq->logits = alloc_logits(n);
     runner_finish(&runner, seq, chunk);
@@ -61,6 +61,11 @@ static float *logits_alone(const char *model, const struct engine_options *optio
     runner_close(&runner);
     free(seq);
     return logits;
+}
+
+static float *logits_alone(const char *model, const struct engine_options *options,
+                           const token_id *ids, uint32_t n, uint32_t chunk) {
+    return logits_at(test_path(model), options, ids, n, chunk);
 }
 
 static void test_logits_do_not_depend_on_chunks(void **state) {
@@ -224,6 +229,22 @@ static void test_logits_do_not_depend_on_what_blocks_held_before(void **state) {
     free(seq);
 }
 
+/* Quantised weights, whose layers mix types: several matrices side by side in one projection. */
+static void test_logits_of_quantised_weights_do_not_depend_on_chunks(void **state) {
+    enum { N = 90 };
+    const char *const path = test_shared_path("oracle/quant/qwen3-q-Q4_K_M.gguf");
+    token_id ids[N];
+    random_ids(ids, N, 8);
+
+    float *whole = logits_at(path, &arithmetics[1], ids, N, 0);
+    for (uint32_t chunk = 1; chunk < N; chunk += 8) {
+        float *logits = logits_at(path, &arithmetics[1], ids, N, chunk);
+        assert_same_logits(logits, whole, N, "Q4_K_M");
+        free(logits);
+    }
+    free(whole);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_logits_do_not_depend_on_chunks),
@@ -232,6 +253,7 @@ int main(void) {
         cmocka_unit_test(test_logits_do_not_depend_on_company),
         cmocka_unit_test(test_logits_do_not_depend_on_shared_prefix_blocks),
         cmocka_unit_test(test_logits_do_not_depend_on_what_blocks_held_before),
+        cmocka_unit_test(test_logits_of_quantised_weights_do_not_depend_on_chunks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
