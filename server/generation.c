@@ -30,6 +30,19 @@ static void on_tick(uv_timer_t *timer) {
     generation_tick(timer->data);
 }
 
+/*
+ * How fast work is done: a mean that forgets, for Retry-After. What was cancelled or failed says
+ * nothing about that, nor does the time in which there was nothing to do.
+ */
+static void note_finish(struct server *server, uint64_t now_us) {
+    const uint64_t since_us = server->last_finish_us > server->work_since_us
+                                  ? server->last_finish_us
+                                  : server->work_since_us;
+    const uint64_t gap = now_us - since_us;
+    server->finish_gap_us = server->finish_gap_us ? (server->finish_gap_us * 7 + gap) / 8 : gap;
+    server->last_finish_us = now_us;
+}
+
 static void count_choice(const struct choice *choice, enum metrics_finish finish) {
     struct generation *gen = choice->gen;
     struct server *server = gen->x->server;
@@ -47,13 +60,8 @@ static void count_choice(const struct choice *choice, enum metrics_finish finish
         .now_us = now,
     };
     metrics_count_sequence(&server->metrics, &sequence);
-
-    /* How fast the queue drains: a mean that forgets, for Retry-After. */
-    if (server->last_finish_us) {
-        const uint64_t gap = now - server->last_finish_us;
-        server->finish_gap_us = server->finish_gap_us ? (server->finish_gap_us * 7 + gap) / 8 : gap;
-    }
-    server->last_finish_us = now;
+    if (finish == DONE_STOP || finish == DONE_LENGTH)
+        note_finish(server, now);
 }
 
 /* Cancels what still runs; its blocks are free before the next step. */
