@@ -20,8 +20,8 @@
 #include <stdint.h>
 
 #include "kvasir/error.h"
+#include "kvasir/siphash.h"
 #include "kvasir/types.h"
-#include "siphash.h"
 
 /* What must be equal before two sequences may share anything. */
 struct prefix_root {
