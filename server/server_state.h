@@ -73,7 +73,7 @@ struct server {
 /* Ends the loop when the server was asked to and nothing is left to do. */
 void server_maybe_quit(struct server *server);
 
-/* Seconds to wait before trying again, from how fast sequences finish; 1 .. 60. */
+/* How long to wait before trying again, from how fast sequences finish; 1 000 .. 60 000. */
 uint32_t server_retry_after_ms(const struct server *server);
 
 #endif

@@ -47,13 +47,13 @@ int kv_store_init(struct kv_store *store, const struct kv_shape *shape, const st
     if (!size_mul(store->head_bytes, shape->n_kv_heads, &store->layer_bytes) ||
         !size_mul(store->layer_bytes, shape->n_blocks, &store->layer_bytes) ||
         !size_mul(store->layer_bytes, shape->n_layers, &store->n_bytes))
-        return error_set_param(reterr, -ENOMEM, "n_blocks",
+        return error_set_param(reterr, -ENOMEM, "kv-memory",
                                "%" PRIu32 " blocks of KV are more than memory can hold",
                                shape->n_blocks);
 
     store->data = mem_map(store->n_bytes);
     if (!store->data)
-        return error_set_param(reterr, -ENOMEM, "n_blocks", "no memory for %zu MiB of KV",
+        return error_set_param(reterr, -ENOMEM, "kv-memory", "no memory for %zu MiB of KV",
                                store->n_bytes >> 20);
     return 0;
 }

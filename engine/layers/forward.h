@@ -7,7 +7,7 @@
  * long prompt stay small and warm; the keys and values of a panel are stored before the next
  * one looks at them. No row's numbers depend on its panel.
  *
- * All memory is carved at forward_init; a step allocates nothing. Engine thread; workers see it
+ * All memory is reserved by engine_open and laid out by scratch_lay_out; a step allocates nothing. Engine thread; workers see it
  * through pool_for.
  */
 #ifndef KVASIR_ENGINE_FORWARD_H

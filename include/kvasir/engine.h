@@ -41,10 +41,7 @@ struct engine_options {
     void *progress_ctx;
 };
 
-/*
- * How the KV of a token depends on the length of its sequence (RoPE kinds): blocks may be shared
- * only between tokens of an equal class; see engine_rope_class.
- */
+/* What the options came to. Lent by engine_info until engine_close. */
 struct engine_info {
     uint32_t n_vocab;
     uint32_t block_size;
@@ -61,7 +58,7 @@ struct engine_info {
 
 /*
  * Packs the weights of model (lent until engine_close) and reserves everything a step will need.
- * -ENOMEM, -ENOTSUP, -EINVAL with the option's name in reterr->param.
+ * -ENOMEM, -ENOTSUP, -EINVAL with the name of the option, as on the command line, in reterr->param.
  */
 int engine_open(const struct model *model, const struct engine_options *options,
                 struct engine **ret_engine, struct error *reterr) KV_MUST_CHECK;

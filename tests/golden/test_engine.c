@@ -76,7 +76,7 @@ static void test_engine_open_names_the_option_that_is_wrong(void **state) {
     assert_refused(model, &o, "max-num-seqs");
     o = plain_options();
     o.n_blocks = 0;
-    assert_refused(model, &o, "n_blocks");
+    assert_refused(model, &o, "kv-memory");
     engine_close(NULL);
     model_close(model);
 }
