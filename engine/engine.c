@@ -146,7 +146,11 @@ static int check_options(const struct engine_options *options, struct error *ret
     r = check_range("max-num-seqs", options->max_num_seqs, MAX_TOKENS, reterr);
     if (r < 0)
         return r;
-    return check_range("n_blocks", options->n_blocks, INT32_MAX, reterr);
+    if (options->n_blocks >= 1 && options->n_blocks <= INT32_MAX)
+        return 0;
+    return error_set_param(reterr, -EINVAL, "kv-memory",
+                           "kv-memory must make 1 to %d blocks, not %" PRIu32, INT32_MAX,
+                           options->n_blocks);
 }
 
 /* The shapes that this forward pass can compute; a family may describe others. */

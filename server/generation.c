@@ -30,6 +30,19 @@ static void on_tick(uv_timer_t *timer) {
     generation_tick(timer->data);
 }
 
+/*
+ * How fast work is done: a mean that forgets, for Retry-After. What was cancelled or failed says
+ * nothing about that, nor does the time in which there was nothing to do.
+ */
+static void note_finish(struct server *server, uint64_t now_us) {
+    const uint64_t since_us = server->last_finish_us > server->work_since_us
+                                  ? server->last_finish_us
+                                  : server->work_since_us;
+    const uint64_t gap = now_us - since_us;
+    server->finish_gap_us = server->finish_gap_us ? (server->finish_gap_us * 7 + gap) / 8 : gap;
+    server->last_finish_us = now_us;
+}
+
 static void count_choice(const struct choice *choice, enum metrics_finish finish) {
     struct generation *gen = choice->gen;
     struct server *server = gen->x->server;
@@ -47,13 +60,8 @@ static void count_choice(const struct choice *choice, enum metrics_finish finish
         .now_us = now,
     };
     metrics_count_sequence(&server->metrics, &sequence);
-
-    /* How fast the queue drains: a mean that forgets, for Retry-After. */
-    if (server->last_finish_us) {
-        const uint64_t gap = now - server->last_finish_us;
-        server->finish_gap_us = server->finish_gap_us ? (server->finish_gap_us * 7 + gap) / 8 : gap;
-    }
-    server->last_finish_us = now;
+    if (finish == DONE_STOP || finish == DONE_LENGTH)
+        note_finish(server, now);
 }
 
 /* Cancels what still runs; its blocks are free before the next step. */
@@ -126,6 +134,7 @@ static void end(struct generation *gen) {
     }
     buf_fini(&gen->out);
     buf_fini(&gen->head);
+    gen_release(gen);
     exchange_unref(gen->x);
 }
 
@@ -155,17 +164,20 @@ static void reject(struct generation *gen, int code, const struct error *error) 
 }
 
 /* It was admitted and cannot go on. Before the first byte that is a status, after it an event. */
-static void fail(struct generation *gen, int status, const char *code, const char *message) {
+static void fail(struct generation *gen, int code, const char *message) {
     struct exchange *x = gen->x;
     fill_access(gen);
     if (!gen->begun) {
-        exchange_error(x, status, code, NULL, "%s", message);
+        struct error error = {0};
+        (void)error_set(&error, code, "%s", message); /* gives the code back */
+        exchange_reject(x, code, &error);
         end(gen);
         return;
     }
     x->access.phase = "failed while streaming";
     sse_begin(&gen->out);
-    http_error_write_body(&gen->out, message, http_error_type(status), NULL, code);
+    http_error_write_body(&gen->out, message, http_error_type(exchange_error_status(code)), NULL,
+                          exchange_error_code(code));
     sse_end(&gen->out);
     x->on_gone = NULL; /* nothing is left to cancel; end() below is the only one */
     exchange_stream_send(x, &gen->out);
@@ -373,7 +385,7 @@ static void flush(struct generation *gen) {
     const struct choice *failed = failed_choice(gen);
     if (failed) {
         cancel_open(gen, ABORT_SIBLING_FAILED);
-        fail(gen, 500, "engine_error", failed->error);
+        fail(gen, failed->error_code, failed->error);
     } else if (gen->request.stream) {
         if (!cut_slow_reader(gen)) {
             const bool ended = gen->n_open == 0;
@@ -455,24 +467,18 @@ static void after_job(uv_work_t *work, int status) {
     server_maybe_quit(server);
 }
 
-/* Refused before any work is done for it: what the queue would refuse after tokenising. */
-static bool queue_is_full(const struct server *server) {
-    struct scheduler_stats stats;
-    scheduler_stats(server->service->scheduler, &stats);
-    const uint32_t limit = server->service->max_queued_requests;
-    return limit > 0 && stats.n_waiting >= limit;
-}
-
+/* Its places in the queue are held from here on: too much is refused before it is tokenised. */
 static int parse_now(struct generation *gen, struct error *reterr) {
     if (gen->api->endpoint == ENDPOINT_CHAT && !gen->x->server->service->chat_template)
         return error_set(reterr, -EINVAL,
                          "The model has no chat template; use /v1/completions with a prompt.");
-    if (queue_is_full(gen->x->server))
-        return error_set(reterr, -EAGAIN, "The queue is full (%u requests wait).",
-                         gen->x->server->service->max_queued_requests);
-    if (gen->x->request->body.len > PARSE_ON_LOOP_BYTES)
-        return 0; /* the job does it */
-    return gen_prepare_parse(gen, reterr);
+    int r = gen_reserve(gen, reterr);
+    if (r < 0 || gen->x->request->body.len > PARSE_ON_LOOP_BYTES)
+        return r; /* the job parses it */
+    r = gen_prepare_parse(gen, reterr);
+    if (r < 0)
+        return r;
+    return gen_reserve(gen, reterr); /* now that the number of its sequences is known */
 }
 
 void generation_start(struct exchange *x, const struct gen_api *api) {
@@ -519,20 +525,26 @@ void generation_start(struct exchange *x, const struct gen_api *api) {
 
 /* ---- from the server ---- */
 
-/* Said once when it begins: what an operator needs to see what hangs. */
+/* Each said once when it begins: what an operator needs to see what hangs. */
 static void log_stall(struct server *server) {
+    struct scheduler_stats s;
+    scheduler_stats(server->service->scheduler, &s);
+    if (s.stalls > 0 && !server->empty_plan_logged)
+        log_message(&server->log, SERVER_LOG_ERROR,
+                    "a step was planned empty with %u running and %u waiting: this is a mistake "
+                    "in kvasir, please report it",
+                    s.n_running, s.n_waiting);
+    server->empty_plan_logged = s.stalls > 0;
+
     const char *problem = health_problem(server);
     const bool stalled = problem && strcmp(problem, "stalled") == 0;
-    if (stalled && !server->stall_logged) {
-        struct scheduler_stats s;
-        scheduler_stats(server->service->scheduler, &s);
+    if (stalled && !server->stall_logged)
         log_message(&server->log, SERVER_LOG_ERROR,
                     "stalled: no step has ended for a minute; %u running, %u waiting, %" PRIu64
                     " steps so far, %s, blocks: %u free, %u cached, %u in all",
                     s.n_running, s.n_waiting, s.steps,
                     s.stepping ? "inside a step" : "between steps", s.blocks_free, s.blocks_cached,
                     s.blocks_total);
-    }
     server->stall_logged = stalled;
 }
 
@@ -562,7 +574,7 @@ void generation_abort_all(struct server *server) {
         struct exchange *x = gen->x;
         exchange_ref(x);
         cancel_open(gen, ABORT_SHUTDOWN);
-        fail(gen, 503, "shutting_down", "The server is shutting down.");
+        fail(gen, -ESHUTDOWN, "The server is shutting down.");
         exchange_unref(x);
     }
 }

@@ -50,7 +50,7 @@ static int lay_out(struct kv_store *store, uint32_t index, struct error *reterr)
     if (!size_mul(layer->head_bytes, layer->n_kv_heads, &n_bytes) ||
         !size_mul(n_bytes, shape->n_blocks, &n_bytes) ||
         !size_add(store->n_bytes, n_bytes, &store->n_bytes))
-        return error_set_param(reterr, -ENOMEM, "n_blocks",
+        return error_set_param(reterr, -ENOMEM, "kv-memory",
                                "%" PRIu32 " blocks of KV are more than memory can hold",
                                shape->n_blocks);
     return 0;
@@ -68,7 +68,7 @@ static int reserve(struct kv_store *store, struct error *reterr) {
     }
     store->data = mem_map(store->n_bytes);
     if (!store->data)
-        return error_set_param(reterr, -ENOMEM, "n_blocks", "no memory for %zu MiB of KV",
+        return error_set_param(reterr, -ENOMEM, "kv-memory", "no memory for %zu MiB of KV",
                                store->n_bytes >> 20);
     return 0;
 }
