@@ -29,17 +29,24 @@ bool buf_failed(const struct buf *buf) {
     return buf->failed;
 }
 
+/* The next capacity above need: doubled, so that appending bytes one by one stays linear. */
+static size_t grown_cap(size_t cap, size_t need) {
+    if (cap == 0)
+        cap = FIRST_CAP;
+    while (cap <= need)
+        cap = cap > SIZE_MAX / 2 ? SIZE_MAX : cap * 2;
+    return cap;
+}
+
 char *buf_reserve(struct buf *buf, size_t len) {
     size_t need;
-    if (buf->failed || !size_add(buf->len, len, &need) || (buf->max_len && need > buf->max_len)) {
+    if (buf->failed || !size_add(buf->len, len, &need) || need == SIZE_MAX ||
+        (buf->max_len && need > buf->max_len)) {
         buf->failed = true;
         return NULL;
     }
     if (need >= buf->cap) {
-        size_t cap = buf->cap ? buf->cap : FIRST_CAP;
-        while (cap <= need)
-            cap = cap > need / 2 ? need + 1 : cap * 2;
-
+        const size_t cap = grown_cap(buf->cap, need);
         char *data = mem_realloc(buf->data, cap);
         if (!data) {
             buf->failed = true;

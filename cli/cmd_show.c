@@ -12,7 +12,7 @@
 
 static int show(const char *name, bool json, struct error *reterr) {
     struct hub_model resolved;
-    struct model *model;
+    struct model *model = NULL;
     int r = hub_resolve(name, &resolved, reterr);
     if (r == 0)
         r = model_open(resolved.path, &model, reterr);

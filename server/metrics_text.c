@@ -282,7 +282,7 @@ static void write_process(struct scrape *s, const struct metrics *m) {
     write_sample(s->out, "process_start_time_seconds", "", m->start_time_s);
 }
 
-static void write_info(struct scrape *s, const struct metrics_context *context) {
+static void write_build(struct scrape *s, const struct metrics_context *context) {
     write_family(s->out, "kvasir_build_info", "gauge", "The program; always 1.");
     buf_append_str(s->out, "kvasir_build_info{version=\"");
     append_label_value(s->out, context->version);
@@ -292,9 +292,9 @@ static void write_info(struct scrape *s, const struct metrics_context *context) 
     write_family(s->out, "kvasir_log_lines_dropped_total", "counter",
                  "Log lines that could not be written without waiting.");
     write_sample(s->out, "kvasir_log_lines_dropped_total", "", (double)context->log_lines_dropped);
-    if (!context->stats)
-        return;
+}
 
+static void write_model(struct scrape *s, const struct metrics_context *context) {
     write_family(s->out, "vllm:cache_config_info", "gauge", "The KV cache; always 1.");
     buf_printf(s->out, "vllm:cache_config_info{%s,block_size=\"%u\",num_gpu_blocks=\"%u\"} 1\n",
                labels_of(s), context->block_size, context->n_blocks);
@@ -305,7 +305,7 @@ static void write_info(struct scrape *s, const struct metrics_context *context) 
 void metrics_write(const struct metrics *metrics, const struct metrics_context *context,
                    struct buf *out) {
     struct scrape scrape = {.out = out, .max_tokens_bound = context->max_model_len};
-    write_info(&scrape, context);
+    write_build(&scrape, context);
     write_process(&scrape, metrics);
     write_http(&scrape, metrics);
     if (context->stats) {
@@ -314,6 +314,7 @@ void metrics_write(const struct metrics *metrics, const struct metrics_context *
         buf_append_str(&scrape.labels, "\",engine=\"0\"");
         if (buf_failed(&scrape.labels))
             out->failed = true;
+        write_model(&scrape, context);
         write_scheduler(&scrape, context);
         write_requests(&scrape, metrics);
     }

@@ -176,8 +176,6 @@ static int watch_signals(struct server *server, struct error *reterr) {
     if (!server->options.handle_signals)
         return 0;
 
-    struct sigaction ignore = {.sa_handler = SIG_IGN};
-    (void)sigaction(SIGPIPE, &ignore, NULL); /* a valid signal: cannot fail */
     for (uint32_t i = 0; i < 2; i++) {
         (void)uv_signal_init(&server->loop, &server->signals[i]); /* the loop has its pipe */
         server->signals[i].data = server;
@@ -219,7 +217,10 @@ int server_create(const struct server_options *options, struct server **ret_serv
     int r = check_options(options, reterr);
     if (r < 0)
         return r;
-    /* Both are process-wide and idempotent. libuv refuses only a NULL function. */
+    /* These three are process-wide and idempotent. A client that resets its connection must not
+     * end the process; libuv refuses only a NULL function. */
+    const struct sigaction ignore = {.sa_handler = SIG_IGN};
+    (void)sigaction(SIGPIPE, &ignore, NULL); /* a valid signal: cannot fail */
     (void)uv_replace_allocator(mem_alloc, mem_realloc, mem_alloc_zero, mem_free);
     json_read_init();
 

@@ -370,8 +370,8 @@ static int shard_path(const char *path, uint32_t number, char *ret_path, size_t 
 /* Maps and parses one file; the keys are kept only of the first. */
 static int read_file(struct gguf *gguf, const char *path, struct error *reterr) {
     const struct file_map *map;
-    struct gguf_entry *entries;
-    size_t n;
+    struct gguf_entry *entries = NULL;
+    size_t n = 0;
     int r = tensor_dir_map(&gguf->dir, path, &map, reterr);
     if (r == 0)
         r = gguf_parse(map->data, map->size, path, &gguf->dir, &entries, &n, reterr);

@@ -58,6 +58,7 @@ static bool integer_at(const struct gguf_entry *entry, uint64_t i, struct intege
         return false;
     }
 
+    INVARIANT(n_bytes > 0 && n_bytes <= sizeof(uint64_t));
     uint64_t value = 0;
     for (size_t k = n_bytes; k > 0; k--)
         value = value << 8 | bytes[k - 1];

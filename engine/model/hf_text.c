@@ -231,8 +231,8 @@ static int take_template(struct model *model, const struct hf_config *config,
     json_unescape(source, &plain);
     if (buf_failed(&plain)) {
         buf_fini(&plain);
-        return error_set(reterr, -EFBIG, "%s: chat_template has more than %d bytes", config->name,
-                         MAX_TEMPLATE_BYTES);
+        return error_set(reterr, -EFBIG, "%s: chat_template of more than %d bytes, or no memory",
+                         config->name, MAX_TEMPLATE_BYTES);
     }
     model->info.chat_template = arena_dup(&model->arena, plain.data, plain.len);
     model->info.chat_template_len = plain.len;
@@ -241,17 +241,24 @@ static int take_template(struct model *model, const struct hf_config *config,
 }
 
 /* The id of tokenizer_config.json's eos_token joins the end ids. */
-static void add_eos_token(struct model *model, const struct hf_config *config) {
+static int add_eos_token(struct model *model, const struct hf_config *config,
+                         struct error *reterr) {
     const struct json_str eos = token_text(config, "eos_token");
+    if (eos.len == 0)
+        return 0;
+
     struct buf content;
     buf_init(&content, MAX_TOKEN_BYTES);
     json_unescape(eos, &content);
-
-    if (content.data && !buf_failed(&content)) {
-        const int64_t id = find_in_decoder(config, content.data);
-        model_add_eos(&model->info, id >= 0 ? id : find_in_tokenizer(model, content.data));
+    if (buf_failed(&content)) {
+        buf_fini(&content);
+        return error_set(reterr, -ENOMEM, "%s: eos_token: no memory for %zu bytes", config->name,
+                         eos.len);
     }
+    const int64_t id = find_in_decoder(config, content.data);
+    model_add_eos(&model->info, id >= 0 ? id : find_in_tokenizer(model, content.data));
     buf_fini(&content);
+    return 0;
 }
 
 static int read_tokenizer_config(struct model *model, struct problems *problems,
@@ -262,8 +269,8 @@ static int read_tokenizer_config(struct model *model, struct problems *problems,
     if (r < 0 || !text)
         return r;
 
-    add_eos_token(model, &config);
-    if (!model->info.chat_template)
+    r = add_eos_token(model, &config, reterr);
+    if (r == 0 && !model->info.chat_template)
         r = take_template(model, &config, reterr);
     mem_free(text);
     return r;

@@ -94,7 +94,8 @@ void decode_q6_k(const void *blocks, float *out, size_t n) {
             const uint8_t low = block.ql[64 * half + 32 * (run % 2) + l];
             const int nibble = run < 2 ? low & 15 : low >> 4;
             const int high = (block.qh[32 * half + l] >> (2 * run)) & 3;
-            const float scale = d * (float)block.scales[j / 16];
+            const int scale_index = j / 16;
+            const float scale = d * (float)block.scales[scale_index];
 
             out[j] = scale * (float)((nibble | high << 4) - 32);
         }

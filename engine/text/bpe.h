@@ -56,12 +56,15 @@ struct bpe_merge {
     uint32_t rank; /* ascending; equal only where scores are */
 };
 
+struct bpe_pair_slot {
+    uint32_t tag;   /* other bits of the pair's hash than those that chose the slot */
+    uint32_t value; /* 0: empty */
+};
+
 /* Open addressing, from a pair of pieces to a number that is not 0. */
 struct bpe_pairs {
-    struct bpe_pair_slot {
-        uint32_t tag;   /* other bits of the pair's hash than those that chose the slot */
-        uint32_t value; /* 0: empty */
-    } * slots;          /* [1 << bits] */
+    struct bpe_pair_slot *slots; /* [1 << bits] */
+    uint64_t *filter; /* four bits a slot, by hash: most pairs are absent, and it is seen here */
     uint32_t bits;
 };
 
@@ -82,6 +85,7 @@ struct bpe {
     uint32_t n_tokens;
     struct bpe_pairs pairs;    /* -> the piece that they are merged into, plus one */
     token_id byte_tokens[256]; /* for byte_fallback; TOKEN_NONE where missing */
+    bool may_drop;             /* some base units have neither piece, nor bytes, nor unk */
     bool cuts_at_metaspace;    /* no piece has a "▁" behind another character */
 
     /* While building, and for the heap: all merges, and pairs -> their index plus one. */
@@ -149,6 +153,9 @@ bool bpe_compatible(const struct bpe *bpe, token_id left, token_id right);
 int bpe_init_heap(struct bpe *bpe) KV_MUST_CHECK;
 int bpe_encode_heap(const struct bpe *bpe, const char *word, size_t len, struct token_buf *ret_ids)
     KV_MUST_CHECK;
+
+/* Bytes of the base unit at text, len > 0. */
+size_t bpe_unit_len(const struct bpe *bpe, const char *text, size_t len);
 
 /* Appends what stands for the unknown base unit at text; its length goes to ret_len. */
 int bpe_encode_unknown(const struct bpe *bpe, const char *text, size_t len, bool follows_unknown,

@@ -302,6 +302,21 @@ static bool find_cuts(const struct bpe *bpe, const struct vocab *vocab) {
     return true;
 }
 
+/* True if some base unit would leave no trace in the ids. */
+static bool find_drops(const struct bpe *bpe) {
+    if (bpe->options.unk != TOKEN_NONE)
+        return false;
+    for (int byte = 0; byte < 256; byte++) {
+        const char unit = (char)byte;
+        const bool known = bpe->options.bytes
+                               ? token_trie_find(&bpe->trie, &unit, 1) != TRIE_NO_VALUE
+                               : bpe->options.byte_fallback && bpe->byte_tokens[byte] != TOKEN_NONE;
+        if (!known)
+            return true;
+    }
+    return false;
+}
+
 int bpe_finish(struct bpe *bpe, const struct vocab *vocab, struct error *reterr) {
     const uint32_t max_splits = bpe->n_merges < vocab->n ? bpe->n_merges : vocab->n;
     int r = bpe_pairs_init(&bpe->pairs, max_splits);
@@ -317,6 +332,7 @@ int bpe_finish(struct bpe *bpe, const struct vocab *vocab, struct error *reterr)
     }
     drop_unreachable(bpe, vocab);
     bpe->cuts_at_metaspace = find_cuts(bpe, vocab);
+    bpe->may_drop = find_drops(bpe);
     return 0;
 }
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "kvasir/buf.h"
 #include "kvasir/mem.h"
 
 #include "token_buf.h"
@@ -80,40 +81,55 @@ token_id bpe_find(const struct bpe *bpe, const char *piece, size_t len) {
     return value == TRIE_NO_VALUE ? TOKEN_NONE : (token_id)(value & ~BPE_UNREACHABLE_BIT);
 }
 
-/* The longest reachable piece that text begins with; TOKEN_NONE. */
-static token_id longest_piece(const struct bpe *bpe, const char *text, size_t len) {
+/*
+ * The longest reachable piece that text begins with; TOKEN_NONE. *ret_whole is the trie's value
+ * of all of text.
+ */
+static inline token_id longest_piece(const struct bpe *bpe, const char *text, size_t len,
+                                     uint32_t *ret_whole) {
     token_id longest = TOKEN_NONE;
     uint32_t node = TRIE_ROOT;
 
+    *ret_whole = TRIE_NO_VALUE;
     for (size_t i = 0; i < len; i++) {
         node = token_trie_step(&bpe->trie, node, (unsigned char)text[i]);
         if (node == TRIE_ROOT)
-            break;
+            return longest;
         const uint32_t value = bpe->trie.slots[node].value;
         if (value < BPE_UNREACHABLE_BIT)
             longest = (token_id)value;
     }
+    *ret_whole = bpe->trie.slots[node].value;
     return longest;
+}
+
+size_t bpe_unit_len(const struct bpe *bpe, const char *text, size_t len) {
+    const unsigned char *bytes = (const unsigned char *)text;
+    size_t n = 1;
+    if (!bpe->options.bytes)
+        (void)unicode_decode(bytes, bytes + len, &n); /* only the length matters */
+    return n;
+}
+
+/* True if every byte of a base unit has its byte token. */
+static bool falls_back(const struct bpe *bpe, const char *text, size_t n) {
+    bool has_bytes = bpe->options.byte_fallback;
+    for (size_t i = 0; i < n; i++)
+        has_bytes = has_bytes && bpe->byte_tokens[(unsigned char)text[i]] != TOKEN_NONE;
+    return has_bytes;
 }
 
 int bpe_encode_unknown(const struct bpe *bpe, const char *text, size_t len, bool follows_unknown,
                        size_t *ret_len, struct token_buf *ret_ids) {
-    const unsigned char *bytes = (const unsigned char *)text;
-    size_t n = 1;
-
-    if (!bpe->options.bytes)
-        (void)unicode_decode(bytes, bytes + len, &n); /* only the length matters */
+    const size_t n = bpe_unit_len(bpe, text, len);
     *ret_len = n;
 
-    bool has_bytes = bpe->options.byte_fallback;
-    for (size_t i = 0; i < n; i++)
-        has_bytes = has_bytes && bpe->byte_tokens[bytes[i]] != TOKEN_NONE;
-    if (has_bytes) {
+    if (falls_back(bpe, text, n)) {
         int r = token_buf_reserve(ret_ids, n);
         if (r < 0)
             return r;
         for (size_t i = 0; i < n; i++)
-            token_buf_put(ret_ids, bpe->byte_tokens[bytes[i]]);
+            token_buf_put(ret_ids, bpe->byte_tokens[(unsigned char)text[i]]);
         return 0;
     }
     if (bpe->options.unk == TOKEN_NONE || (follows_unknown && bpe->options.fuse_unk))
@@ -159,7 +175,8 @@ static token_id fitting_piece(const struct search *s, token_id candidate) {
 static int next_candidate(struct search *s, token_id *ret_candidate) {
     *ret_candidate = TOKEN_NONE;
     while (s->pos < s->len) {
-        *ret_candidate = longest_piece(s->bpe, s->word + s->pos, s->len - s->pos);
+        uint32_t whole; /* only asked of the word */
+        *ret_candidate = longest_piece(s->bpe, s->word + s->pos, s->len - s->pos, &whole);
         if (*ret_candidate != TOKEN_NONE)
             return 0;
 
@@ -180,9 +197,8 @@ static int next_candidate(struct search *s, token_id *ret_candidate) {
  * of what lies before it is unique), so when nothing goes on from it, it is dead for good and no
  * position is tried twice: linear in the length of the word.
  */
-static int search_word(struct search *s) {
-    token_id candidate;
-    int r = next_candidate(s, &candidate);
+static int search_word(struct search *s, token_id candidate) {
+    int r = candidate == TOKEN_NONE ? next_candidate(s, &candidate) : 0;
 
     while (r == 0 && s->pos < s->len) {
         const token_id fitting = fitting_piece(s, candidate);
@@ -205,8 +221,8 @@ static int search_word(struct search *s) {
     return r;
 }
 
-/* Encodes a word that is not one piece. */
-static int encode_parts(const struct bpe *bpe, const char *word, size_t len,
+/* Encodes a word that is not one piece; it begins with the piece first, if with any. */
+static int encode_parts(const struct bpe *bpe, const char *word, size_t len, token_id first,
                         struct token_buf *ret_ids) {
     uint64_t small[SMALL_WORD / 64 + 1];
     const size_t n_dead = len / 64 + 1; /* position len counts too */
@@ -223,23 +239,52 @@ static int encode_parts(const struct bpe *bpe, const char *word, size_t len,
         .dead = dead,
         .ids = ret_ids,
     };
-    int r = search_word(&s);
+    int r = search_word(&s, first);
 
     if (dead != small)
         mem_free(dead);
     return r;
 }
 
+/* unreachable_too: a word that is a piece is that piece, whether merging leads to it or not. */
+static int encode_word(const struct bpe *bpe, const char *word, size_t len, bool unreachable_too,
+                       struct token_buf *ret_ids) {
+    uint32_t whole;
+    const token_id first = longest_piece(bpe, word, len, &whole);
+    if (whole < BPE_UNREACHABLE_BIT || (unreachable_too && whole != TRIE_NO_VALUE))
+        return token_buf_push(ret_ids, (token_id)(whole & ~BPE_UNREACHABLE_BIT));
+    if (bpe->needs_heap)
+        return bpe_encode_heap(bpe, word, len, ret_ids);
+    return encode_parts(bpe, word, len, first, ret_ids);
+}
+
+/*
+ * Without an unknown token the reference leaves out what it does not know before it merges: what
+ * stood on both sides becomes neighbours.
+ */
+static int encode_dropping(const struct bpe *bpe, const char *word, size_t len,
+                           struct token_buf *ret_ids) {
+    struct buf known = {.data = NULL};
+    size_t n;
+
+    if (bpe->options.ignore_merges && bpe_find(bpe, word, len) != TOKEN_NONE)
+        return token_buf_push(ret_ids, bpe_find(bpe, word, len));
+    for (size_t i = 0; i < len; i += n) {
+        n = bpe_unit_len(bpe, word + i, len - i);
+        if (token_trie_find(&bpe->trie, word + i, n) != TRIE_NO_VALUE ||
+            falls_back(bpe, word + i, n))
+            buf_append(&known, word + i, n);
+    }
+    int r = buf_failed(&known) ? -ENOMEM : 0;
+    if (r == 0 && known.len > 0)
+        r = encode_word(bpe, known.data, known.len, /* unreachable_too= */ false, ret_ids);
+    buf_fini(&known);
+    return r;
+}
+
 int bpe_encode(const struct bpe *bpe, const char *word, size_t len, struct token_buf *ret_ids) {
     if (len == 0)
         return 0;
-
-    /* Most words of prose are one piece. */
-    const uint32_t value = token_trie_find(&bpe->trie, word, len);
-    if (value < BPE_UNREACHABLE_BIT || (value != TRIE_NO_VALUE && bpe->options.ignore_merges))
-        return token_buf_push(ret_ids, (token_id)(value & ~BPE_UNREACHABLE_BIT));
-
-    if (bpe->needs_heap)
-        return bpe_encode_heap(bpe, word, len, ret_ids);
-    return encode_parts(bpe, word, len, ret_ids);
+    return bpe->may_drop ? encode_dropping(bpe, word, len, ret_ids)
+                         : encode_word(bpe, word, len, bpe->options.ignore_merges, ret_ids);
 }

@@ -10,7 +10,6 @@
 
 #include "bpe.h"
 #include "token_buf.h"
-#include "unicode.h"
 
 #define NO_SYMBOL UINT32_MAX
 
@@ -133,15 +132,6 @@ static void apply(struct merging *m, const struct candidate *candidate) {
     queue_pair(m, candidate->left);
 }
 
-/* The bytes of the base unit at text. */
-static size_t unit_len(const struct bpe *bpe, const char *text, size_t len) {
-    const unsigned char *bytes = (const unsigned char *)text;
-    size_t n = 1;
-    if (!bpe->options.bytes)
-        (void)unicode_decode(bytes, bytes + len, &n); /* only the length matters */
-    return n;
-}
-
 /* Merges a run of known base units, whose ids are in symbols, and appends what remains. */
 static int merge_run(struct merging *m, struct token_buf *ret_ids) {
     if (m->n_symbols == 0)
@@ -173,7 +163,7 @@ static int merge_word(struct merging *m, const char *word, size_t len, struct to
     size_t pos = 0;
 
     while (pos < len) {
-        const size_t n = unit_len(m->bpe, word + pos, len - pos);
+        const size_t n = bpe_unit_len(m->bpe, word + pos, len - pos);
         const uint32_t value = token_trie_find(&m->bpe->trie, word + pos, n);
         if (value < BPE_UNREACHABLE_BIT) {
             m->symbols[m->n_symbols++].id = (token_id)value;
@@ -182,7 +172,7 @@ static int merge_word(struct merging *m, const char *word, size_t len, struct to
             continue;
         }
         int r = merge_run(m, ret_ids);
-        size_t n_unknown;
+        size_t n_unknown = 0;
         if (r == 0)
             r = bpe_encode_unknown(m->bpe, word + pos, len - pos, after_unknown, &n_unknown,
                                    ret_ids);

@@ -116,7 +116,7 @@ static int read_merges(struct bpe_reader *reader, struct json_pull *p) {
 
     json_enter_array(p);
     while (r == 0 && json_next_item(p)) {
-        struct piece parts[2];
+        struct piece parts[2] = {{.bytes = NULL}};
         r = json_peek(p) == JSON_ARRAY ? take_pair(reader, p, parts) : take_line(reader, p, parts);
         if (r == 0)
             r = json_pull_status(p, what, reader->reterr);
@@ -134,7 +134,7 @@ static int check_unused(struct bpe_reader *reader, struct json_pull *p, struct j
     const struct json_str text = json_skip(p);
     const bool unused = kind == JSON_NULL || kind == JSON_INVALID ||
                         (kind == JSON_STRING && text.len == 2) ||
-                        (kind == JSON_NUMBER && text.bytes[0] == '0' && text.len <= 3);
+                        (kind == JSON_NUMBER && strspn(text.bytes, "0.") >= text.len);
     if (unused)
         return 0;
     return error_set_param(reader->reterr, -ENOTSUP, "model",

@@ -27,7 +27,7 @@ struct range {
 
 struct run_pattern {
     bool lead_space; /* \s? before the run */
-    bool to_end;     /* only a run that reaches the end matches */
+    bool to_end;     /* only a run that reaches the end of a line matches */
     uint32_t max;    /* characters in the run; 0: any number */
     uint32_t set;    /* categories in the class */
     uint64_t ascii[2];
@@ -70,6 +70,15 @@ static size_t run_end(const struct run_pattern *run, const unsigned char *text, 
     return pos;
 }
 
+/* \s+$, where $ is the end of a line: the run gives back what follows its last newline. */
+static size_t line_end(const unsigned char *text, size_t len, size_t pos, size_t end) {
+    if (end == len)
+        return end;
+    while (end > pos && text[end] != '\n')
+        end--;
+    return end;
+}
+
 static int find_run(const struct matcher *matcher, const unsigned char *text, size_t len,
                     size_t from, struct span *ret_match) {
     const struct run_pattern *run = matcher->arg;
@@ -85,12 +94,14 @@ static int find_run(const struct matcher *matcher, const unsigned char *text, si
         }
         if (end == pos)
             end = run_end(run, text, len, pos);
-        if (end > pos && (!run->to_end || end == len)) {
+        if (run->to_end && end > pos) {
+            n = end - pos; /* if this run does not match, none of its tails does */
+            end = line_end(text, len, pos, end);
+        }
+        if (end > pos) {
             *ret_match = (struct span){.start = pos, .end = end};
             return 1;
         }
-        if (end > pos)
-            n = end - pos; /* a run that stops before the end: none of its tails reaches it */
     }
     return 0;
 }

@@ -62,7 +62,7 @@ struct server_options {
 
     uint64_t seed; /* what the seeds of requests without one are drawn from; 0: a random one */
 
-    bool handle_signals; /* SIGTERM and SIGINT drain, a second one stops; SIGPIPE is ignored */
+    bool handle_signals; /* SIGTERM and SIGINT drain, a second one stops */
 };
 
 struct server_options server_options_defaults(void);
@@ -81,7 +81,8 @@ struct service {
     uint64_t load_us;             /* how long the model took to be ready; 0: not measured */
 };
 
-/* -ENOMEM, -EINVAL (param names the option), or what libuv reports. */
+/* -ENOMEM, -EINVAL (param names the option), or what libuv reports. From here on the process ignores
+ * SIGPIPE. */
 int server_create(const struct server_options *options, struct server **ret_server,
                   struct error *reterr) KV_MUST_CHECK;
 void server_destroy(struct server *server);

@@ -57,25 +57,27 @@ class Daemon:
         connection.close()
         return response
 
-    def metric(self, name):
-        """The value of one series, written as in the page; fails if it is not there."""
+    def metric(self, name, **labels):
+        """The sum of the series of that name with these labels; fails if there is none."""
         page = self.request("GET", "/metrics").text
-        found = re.search(rf"^{re.escape(name)} (\S+)$", page, re.M)
-        if not found:
-            # The same name with further labels: the sum.
-            stem = name[:-1] if name.endswith("}") else name + "{"
-            values = [float(line.rsplit(" ", 1)[1]) for line in page.splitlines()
-                      if line.startswith(stem)]
-            if not values:
-                raise AssertionError(f"/metrics has no {name}")
-            return sum(values)
-        return float(found.group(1))
+        wanted = [f'{key}="{value}"' for key, value in labels.items()]
+        values = []
+        for series, value in re.findall(rf"^{re.escape(name)}(\{{.*\}}|) (\S+)$", page, re.M):
+            if all(label in series for label in wanted):
+                values.append(float(value))
+        if not values:
+            raise AssertionError(f"/metrics has no {name} with {labels}")
+        return sum(values)
 
-    def wait_for_metric(self, name, value, seconds=5):
+    def used_blocks(self):
+        return self.metric("kvasir_kv_blocks", state="used")
+
+    def wait_until_idle(self, seconds=5):
+        """Until nothing runs and every block of the KV cache was given back."""
         deadline = time.monotonic() + seconds
-        while self.metric(name) != value:
+        while self.metric("vllm:num_requests_running") or self.used_blocks():
             if time.monotonic() > deadline:
-                raise AssertionError(f"{name} is {self.metric(name)}, expected {value}")
+                raise AssertionError(f"{self.used_blocks()} blocks are still used after {seconds} s")
             time.sleep(0.02)
 
     def signal(self, number=signal.SIGTERM):

@@ -21,7 +21,6 @@ from daemon import Daemon
 BINARY = sys.argv.pop(1)
 ROOT = pathlib.Path(os.environ.get("KVASIR_SOURCE_ROOT") or pathlib.Path(__file__).parents[2])
 GOLDEN = json.loads((ROOT / "share/models/demo/golden.json").read_text(encoding="utf-8"))["chats"]
-USED_BLOCKS = 'kvasir_kv_blocks{state="used"}'
 
 daemon = None
 client = None
@@ -198,7 +197,8 @@ class TestCompletions(unittest.TestCase):
         self.assertEqual(len(choice.logprobs.tokens), answer.usage.total_tokens)
 
     def test_stream_equals_whole(self):
-        fields = dict(model="demo", prompt="The KV cache", temperature=0, max_tokens=12)
+        fields = dict(model="demo", prompt="The KV cache", temperature=0, max_tokens=12,
+                      extra_body={"ignore_eos": True})
         whole = client.completions.create(**fields).choices[0].text
         chunks = list(client.completions.create(stream=True, **fields))
         self.assertEqual("".join(c.choices[0].text for c in chunks), whole)
@@ -264,13 +264,12 @@ class TestCancel(unittest.TestCase):
         return stream
 
     def test_a_client_that_goes_away_frees_its_blocks(self):
-        daemon.wait_for_metric(USED_BLOCKS, 0)
+        daemon.wait_until_idle()
         streams = [self.start_endless() for _ in range(4)]
-        self.assertGreater(daemon.metric(USED_BLOCKS), 0)
+        self.assertGreater(daemon.used_blocks(), 0)
         for stream in streams:
             stream.close()
-        daemon.wait_for_metric("vllm:num_requests_running", 0)
-        daemon.wait_for_metric(USED_BLOCKS, 0)
+        daemon.wait_until_idle()
 
     def test_a_client_that_does_not_stream_and_goes_away_frees_its_blocks(self):
         impatient = client.with_options(timeout=0.3)
@@ -278,8 +277,7 @@ class TestCancel(unittest.TestCase):
             impatient.chat.completions.create(
                 model="demo", messages=[{"role": "user", "content": "Write a story."}],
                 temperature=1, max_tokens=1900, n=4, extra_body={"ignore_eos": True})
-        daemon.wait_for_metric("vllm:num_requests_running", 0)
-        daemon.wait_for_metric(USED_BLOCKS, 0)
+        daemon.wait_until_idle()
 
 
 class TestConcurrency(unittest.TestCase):
@@ -307,7 +305,7 @@ class TestConcurrency(unittest.TestCase):
                 return await asyncio.gather(*(one(i) for i in range(100)))
 
         self.assertEqual(asyncio.run(together()), singles)
-        daemon.wait_for_metric(USED_BLOCKS, 0)
+        daemon.wait_until_idle()
 
 
 @unittest.skipUnless(shutil.which("curl"), "curl is not installed")

@@ -9,7 +9,7 @@
 const char *scratch_create(void);
 void scratch_destroy(void);
 
-/* FOLDER/name, in one of four static buffers in turn. */
+/* FOLDER/name, in one of sixteen static buffers in turn. */
 const char *scratch_path(const char *name);
 
 /* Writes a file (or, with a NULL text, makes only the folders before its last '/'). */

@@ -8,7 +8,7 @@
 #include "kvasir/clock.h"
 #include "kvasir/mem.h"
 
-enum { CLOCK_EVERY_STEPS = 4096, NESTING_PER_CALL = 8 };
+enum { CLOCK_EVERY_STEPS = 1024, NESTING_PER_CALL = 8 };
 
 void interp_fail(struct interp *in, const char *fmt, ...) {
     if (in->failed)
@@ -143,7 +143,7 @@ struct value interp_pair(struct interp *in, struct value a, struct value b) {
 const struct builtin *builtin_find(const struct builtin *table, size_t n, const char *name,
                                    size_t len) {
     for (size_t i = 0; i < n; i++) {
-        if (strncmp(table[i].name, name, len) == 0 && table[i].name[len] == '\0')
+        if (strlen(table[i].name) == len && memcmp(table[i].name, name, len) == 0)
             return &table[i];
     }
     return NULL;

@@ -37,7 +37,7 @@ static BUILTIN(list_insert) {
     struct seq *list = self.seq;
     const size_t at = clamped(arg_int(in, args, 0, 0), list->n);
     interp_add(in, list, args->pos[1]);
-    if (in->failed)
+    if (!interp_charge(in, list->n / 64))
         return value_none();
     memmove(list->items + at + 1, list->items + at, (list->n - 1 - at) * sizeof *list->items);
     list->items[at] = args->pos[1];
@@ -59,7 +59,7 @@ static BUILTIN(list_pop) {
 
 static size_t position(struct interp *in, const struct seq *seq, struct value item) {
     for (size_t i = 0; i < seq->n && interp_charge(in, 1); i++) {
-        if (value_equal(seq->items[i], item))
+        if (op_equal(in, seq->items[i], item))
             return i;
     }
     return SIZE_MAX;
@@ -101,7 +101,7 @@ static BUILTIN(list_sort) {
 static BUILTIN(seq_count) {
     int64_t n = 0;
     for (size_t i = 0; i < self.seq->n && interp_charge(in, 1); i++)
-        n += value_equal(self.seq->items[i], args->pos[0]);
+        n += op_equal(in, self.seq->items[i], args->pos[0]);
     return value_int(n);
 }
 
@@ -129,6 +129,33 @@ static const struct builtin list_methods[] = {
 static const struct builtin tuple_methods[] = {
     {"count", "value", seq_count},
     {"index", "value", seq_index},
+};
+
+/* --- Ranges ------------------------------------------------------------------------------------ */
+
+/* Which item of the range a number is, or -1. */
+static int64_t range_position(const struct range *range, struct value v) {
+    if (!value_is_integral(v))
+        return -1;
+    const int64_t distance = value_as_int(v) - range->start;
+    const int64_t at = distance / range->step;
+    return distance % range->step == 0 && at >= 0 && at < range->n ? at : -1;
+}
+
+static BUILTIN(range_count) {
+    return value_int(range_position(self.range, args->pos[0]) >= 0);
+}
+
+static BUILTIN(range_index) {
+    const int64_t at = range_position(self.range, args->pos[0]);
+    if (at < 0)
+        interp_fail(in, "the item is not in range");
+    return value_int(at);
+}
+
+static const struct builtin range_methods[] = {
+    {"count", "value", range_count},
+    {"index", "value", range_index},
 };
 
 /* --- Dicts ------------------------------------------------------------------------------------- */
@@ -207,9 +234,9 @@ static BUILTIN(dict_setdefault) {
     return or_none(args->pos[1]);
 }
 
-static BUILTIN(dict_clear) {
-    while (self.dict->n > 0 && interp_charge(in, 1))
-        dict_remove(self.dict, self.dict->n - 1);
+static BUILTIN(dict_clear_method) {
+    (void)interp_charge(in, 1 + self.dict->n / 16); /* failure is sticky */
+    dict_clear(self.dict);
     return value_none();
 }
 
@@ -252,7 +279,7 @@ static BUILTIN(dict_update) {
 }
 
 static const struct builtin dict_methods[] = {
-    {"clear", "", dict_clear},
+    {"clear", "", dict_clear_method},
     {"copy", "", dict_copy_method},
     {"get", "key default?", dict_get_method},
     {"items", "", dict_items},
@@ -278,9 +305,8 @@ static BUILTIN(loop_changed) {
     struct seq *now = interp_seq(in, args->n_pos);
     for (size_t i = 0; i < args->n_pos; i++)
         interp_add(in, now, args->pos[i]);
-    const bool changed =
-        !self.loop->changed ||
-        !value_equal(value_seq(V_TUPLE, now), value_seq(V_TUPLE, self.loop->changed));
+    const bool changed = !self.loop->changed || !op_equal(in, value_seq(V_TUPLE, now),
+                                                          value_seq(V_TUPLE, self.loop->changed));
     if (changed)
         self.loop->changed = now;
     return value_bool(changed);
@@ -318,6 +344,8 @@ const struct builtin *method_find(struct value self, const char *name, size_t le
         return FIND(list_methods);
     case V_TUPLE:
         return FIND(tuple_methods);
+    case V_RANGE:
+        return FIND(range_methods);
     case V_DICT:
         return FIND(dict_methods);
     case V_LOOP:

@@ -78,12 +78,11 @@ static void append_dict(struct interp *in, struct strb *b, const struct dict *di
 
 static void append_range(struct strb *b, const struct range *range) {
     char text[96];
-    const int64_t stop = range->start + range->n * range->step;
-    const int n =
-        range->step == 1
-            ? snprintf(text, sizeof text, "range(%" PRId64 ", %" PRId64 ")", range->start, stop)
-            : snprintf(text, sizeof text, "range(%" PRId64 ", %" PRId64 ", %" PRId64 ")",
-                       range->start, stop, range->step);
+    const int n = range->step == 1
+                      ? snprintf(text, sizeof text, "range(%" PRId64 ", %" PRId64 ")", range->start,
+                                 range->stop)
+                      : snprintf(text, sizeof text, "range(%" PRId64 ", %" PRId64 ", %" PRId64 ")",
+                                 range->start, range->stop, range->step);
     strb_append(b, text, (size_t)n, /* user= */ false);
 }
 
@@ -238,13 +237,14 @@ struct value text_strip(struct interp *in, const struct str *s, const struct str
     size_t from = 0;
     size_t to = s->len;
     uint32_t cp;
-    while (left && from < to && interp_charge(in, 1)) {
+    const uint64_t cost = 1 + (chars ? chars->len / 64 : 0);
+    while (left && from < to && interp_charge(in, cost)) {
         const size_t n = str_char(s, from, &cp);
         if (!is_stripped(chars, s, from, n, cp))
             break;
         from += n;
     }
-    while (right && from < to && interp_charge(in, 1)) {
+    while (right && from < to && interp_charge(in, cost)) {
         size_t last = to - 1;
         while (last > from && ((unsigned char)s->bytes[last] & 0xc0) == 0x80)
             last--;

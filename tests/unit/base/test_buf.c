@@ -55,10 +55,35 @@ static void test_buf_without_memory_fails(void **state) {
     buf_fini(&buf);
 }
 
+static bool count_calls(void *ctx, size_t size) {
+    unsigned *n_calls = ctx;
+    (*n_calls)++;
+    return false;
+}
+
+/* It once grew to exactly what was needed, so a megabyte in single bytes took a million copies. */
+static void test_buf_single_bytes_grow_it_logarithmically(void **state) {
+    struct buf buf = {.data = NULL};
+    unsigned n_calls = 0;
+    mem_set_fault_hook(count_calls, &n_calls);
+    for (int i = 0; i < 1 << 20; i++)
+        buf_append_char(&buf, 'x');
+    mem_set_fault_hook(NULL, NULL);
+    assert_int_equal(buf.len, 1 << 20);
+    assert_true(n_calls <= 16);
+    buf_fini(&buf);
+}
+
 static void test_buf_reserve_huge_fails(void **state) {
     struct buf buf = {.data = NULL};
     buf_append_str(&buf, "x");
     assert_null(buf_reserve(&buf, SIZE_MAX));
+    assert_true(buf_failed(&buf));
+    buf_clear(&buf);
+    mem_set_fault_hook(always_fail, NULL); /* a sanitizer aborts at such a size instead */
+    char *at = buf_reserve(&buf, SIZE_MAX - 1);
+    mem_set_fault_hook(NULL, NULL);
+    assert_null(at);
     assert_true(buf_failed(&buf));
     buf_fini(&buf);
 }
@@ -108,6 +133,7 @@ int main(void) {
         cmocka_unit_test(test_buf_append_grows_and_terminates),
         cmocka_unit_test(test_buf_ceiling_fails_and_sticks),
         cmocka_unit_test(test_buf_without_memory_fails),
+        cmocka_unit_test(test_buf_single_bytes_grow_it_logarithmically),
         cmocka_unit_test(test_buf_reserve_huge_fails),
         cmocka_unit_test(test_buf_take_hands_over_the_bytes),
         cmocka_unit_test(test_buf_json_string_escapes_what_json_needs),

@@ -87,6 +87,7 @@ static void test_render_errors_go_to_standard_error_with_status_1(void **state) 
     assert_non_null(strstr(run.err, "r.json: The request body must be a JSON object"));
     run = render("x", "{\"a\": }");
     assert_int_equal(run.status, 1);
+    scratch_write("r.json", "{}");
     run = RENDER("--template", scratch_path("absent"), "--request", scratch_path("r.json"));
     assert_int_equal(run.status, 1);
     assert_non_null(strstr(run.err, "absent"));

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "kvasir/buf.h"
+#include "kvasir/mem.h"
 #include "kvasir/model.h"
 #include "model/weights.h"
 #include "scratch.h"
@@ -114,8 +115,8 @@ static void test_config_defaults(void **state) {
     struct model *model = expect_open();
     const struct hparams *hp = model_hparams(model);
 
-    assert_int_equal(hp->n_kv_heads, 2);
-    assert_int_equal(hp->head_dim, 4);
+    assert_int_equal(hp->layers[0].attention.n_kv_heads, 2);
+    assert_int_equal(hp->layers[0].attention.head_dim, 4);
     assert_true(hp->norm_eps == 1e-6f);
     assert_true(hp->rope.theta == 10000);
     assert_false(hp->tied_embeddings);
@@ -376,6 +377,35 @@ static void test_broken_side_files_are_refused_by_name(void **state) {
     }
 }
 
+static bool fail_at(void *ctx, size_t size) {
+    uint32_t *left = ctx;
+    return (*left)-- == 0;
+}
+
+static void test_every_allocation_failed_in_turn(void **state) {
+    scratch_write("m/generation_config.json", "{\"eos_token_id\":[4,6],\"temperature\":0.5}");
+    scratch_write("m/tokenizer_config.json",
+                  "{\"eos_token\":\"<end>\",\"chat_template\":\"a\\nb\","
+                  "\"added_tokens_decoder\":{\"11\":{\"content\":\"<end>\"}}}");
+
+    struct model *model;
+    struct error error;
+    int r = -ENOMEM;
+    uint32_t n_failed = 0;
+    for (; r < 0 && n_failed < 200; n_failed++) {
+        uint32_t left = n_failed;
+        error = (struct error){.message = ""};
+        mem_set_fault_hook(fail_at, &left);
+        r = model_open(scratch_path("m"), &model, &error);
+        mem_set_fault_hook(NULL, NULL);
+        assert_true(r == 0 || error.message[0]);
+    }
+    assert_int_equal(r, 0);
+    assert_true(n_failed > 10);
+    assert_int_equal(model_info(model)->n_eos, 3);
+    model_close(model);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_config_defaults, set_up, tear_down),
@@ -394,6 +424,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_sampling_defaults_of_the_authors, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_broken_side_files_are_refused_by_name, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(test_every_allocation_failed_in_turn, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
  * The decoders against the zoo: random blocks of every type, decoded by the reference; every bit
  * must be equal. tests/golden/quant says where it comes from.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "kvasir/json_pull.h"
@@ -62,8 +63,8 @@ static void test_zoo_every_served_type_decodes_to_the_reference_bits(void **stat
     assert_int_equal(gguf_open(test_path("tests/golden/quant/zoo.gguf"), &zoo, &error), 0);
 
     for (size_t i = 0; i < N_SERVED; i++) {
-        char name[32] = "zoo.", expected[65], found[65];
-        strcat(name, served[i]);
+        char name[32], expected[65], found[65];
+        (void)snprintf(name, sizeof name, "zoo.%s", served[i]); /* fits */
         const struct stored_tensor *tensor = tensor_dir_find(gguf_tensors(zoo), name);
         assert_non_null(tensor);
         assert_string_equal(tensor->type_name, served[i]);
@@ -91,8 +92,8 @@ static void test_decoders_take_blocks_on_any_byte(void **state) {
     assert_int_equal(gguf_open(test_path("tests/golden/quant/zoo.gguf"), &zoo, &error), 0);
 
     for (size_t i = 0; i < N_SERVED; i++) {
-        char name[32] = "zoo.";
-        strcat(name, served[i]);
+        char name[32];
+        (void)snprintf(name, sizeof name, "zoo.%s", served[i]); /* fits */
         const struct stored_tensor *tensor = tensor_dir_find(gguf_tensors(zoo), name);
         const struct weight_type_info *info = weight_type_info(tensor->type);
         const size_t n = tensor->shape[1];

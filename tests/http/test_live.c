@@ -1,0 +1,634 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What takes time or several clients: clients that go away or do not read, a full queue, draining,
+ * many streams at once, and whether the numbers of /metrics and the log are true.
+ */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "kvasir/buf.h"
+#include "kvasir/clock.h"
+
+#include "fixture.h"
+#include "support.h"
+
+static void pause_ms(unsigned ms) {
+    const struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
+    (void)nanosleep(&time, NULL); /* a short sleep is fine */
+}
+
+static void send_completion_on(int fd, const char *body) {
+    char head[256];
+    const int n = snprintf(head, sizeof head,
+                           "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n"
+                           "Content-Length: %zu\r\n\r\n",
+                           strlen(body));
+    client_send(fd, head, (size_t)n);
+    client_send(fd, body, strlen(body));
+}
+
+/* Sends a completions request; the response is not read. */
+static int send_completion(struct fixture *f, const char *body) {
+    const int fd = fixture_connect(f);
+    send_completion_on(fd, body);
+    return fd;
+}
+
+/* A client whose kernel takes little for it. */
+static int connect_with_small_buffer(struct fixture *f) {
+    const int bytes = 4096;
+    const int fd = fixture_connect(f);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes), 0);
+    return fd;
+}
+
+/* Waits until something holds for the scheduler's figures. */
+#define WAIT_FOR(fixture, condition)                                                               \
+    do {                                                                                           \
+        struct scheduler_stats stats;                                                              \
+        unsigned tries = 0;                                                                        \
+        for (fixture_stats(fixture, &stats); !(condition); fixture_stats(fixture, &stats)) {       \
+            if (++tries > 5000)                                                                    \
+                fail_msg("never: " #condition);                                                    \
+            pause_ms(1);                                                                           \
+        }                                                                                          \
+    } while (false)
+
+static double metric(struct fixture *f, const char *name) {
+    struct response response = {0};
+    client_request(f, "GET", "/metrics", NULL, &response);
+    assert_int_equal(response.status, 200);
+    double value = -1;
+    const size_t len = strlen(name);
+    for (const char *line = response.body; line && *line;) {
+        if (strncmp(line, name, len) == 0 && line[len] == ' ')
+            value = strtod(line + len, NULL);
+        line = strchr(line, '\n');
+        line = line ? line + 1 : NULL;
+    }
+    response_free(&response);
+    if (value < 0)
+        fail_msg("no metric %s", name);
+    return value;
+}
+
+#define MODEL "{model_name=\"fake\",engine=\"0\"}"
+
+/* ---- clients that go away ---- */
+
+static void test_disconnect_while_streaming_frees_the_sequence(void **state) {
+    (void)state;
+    struct fixture *f = fixture_start(
+        &(struct fixture_options){.step_us = 2000, .max_model_len = 4096, .n_blocks = 512});
+    const int fd = send_completion(
+        f, "{\"prompt\":\"x\",\"max_tokens\":4000,\"ignore_eos\":true,\"stream\":true}");
+    char bytes[256];
+    assert_true(recv(fd, bytes, sizeof bytes, 0) > 0);
+    (void)close(fd); /* the test: a client that goes away */
+    assert_true(fixture_wait_idle(f, 500));
+    assert_true(metric(f, "kvasir_aborted_sequences_total{model_name=\"fake\",engine=\"0\",cause="
+                          "\"client_disconnect\"}") == 1);
+    assert_true(metric(f, "kvasir_client_disconnects_total") == 1);
+    fixture_stop(f);
+}
+
+static void test_disconnect_of_a_whole_request_frees_the_sequence(void **state) {
+    (void)state;
+    struct fixture *f = fixture_start(
+        &(struct fixture_options){.step_us = 2000, .max_model_len = 4096, .n_blocks = 512});
+    const int fd =
+        send_completion(f, "{\"prompt\":\"x\",\"max_tokens\":4000,\"ignore_eos\":true,\"n\":3}");
+    WAIT_FOR(f, stats.n_running == 3);
+    (void)close(fd); /* the test: a client that goes away */
+    assert_true(fixture_wait_idle(f, 500));
+    fixture_stop(f);
+}
+
+static void test_disconnect_in_the_queue_and_in_prefill(void **state) {
+    (void)state;
+    struct fixture *f = fixture_start(&(struct fixture_options){
+        .step_us = 20000, .max_num_seqs = 1, .max_model_len = 4096, .n_blocks = 512});
+    const int running =
+        send_completion(f, "{\"prompt\":\"x\",\"max_tokens\":4000,\"ignore_eos\":true}");
+    WAIT_FOR(f, stats.n_running == 1);
+    const int waiting = send_completion(f, "{\"prompt\":\"y\",\"max_tokens\":9}");
+    WAIT_FOR(f, stats.n_waiting == 1);
+    (void)close(waiting); /* the test: gone while queued */
+    WAIT_FOR(f, stats.n_waiting == 0);
+    (void)close(running); /* the test: gone while decoding */
+    assert_true(fixture_wait_idle(f, 1000));
+
+    char body[4096] = "{\"prompt\":\"";
+    memset(body + strlen(body), 'p', 3000); /* twelve steps of prefill */
+    memcpy(body + strlen(body), "\"}", 3);
+    const int prefilling = send_completion(f, body);
+    WAIT_FOR(f, stats.n_running == 1);
+    (void)close(prefilling); /* the test: gone in the middle of its prefill */
+    assert_true(fixture_wait_idle(f, 1000));
+    fixture_stop(f);
+}
+
+/* Clients that leave at any moment, some with RST: at the end everything is free. */
+static void test_random_aborts_leave_nothing(void **state) {
+    (void)state;
+    uint64_t seed = 7;
+    struct fixture *f = fixture_start(&(struct fixture_options){.step_us = 300,
+                                                                .max_num_seqs = 4,
+                                                                .max_model_len = 256,
+                                                                .n_blocks = 64,
+                                                                .max_connections = 256});
+    for (int i = 0; i < 400; i++) {
+        char body[256];
+        (void)snprintf(body, sizeof body,
+                       "{\"prompt\":\"%llu\",\"max_tokens\":%u,\"ignore_eos\":true,\"n\":%u,"
+                       "\"stream\":%s}",
+                       (unsigned long long)(test_random(&seed) % 5),
+                       (unsigned)(1 + test_random(&seed) % 60),
+                       (unsigned)(1 + test_random(&seed) % 3),
+                       test_random(&seed) % 2 ? "true" : "false"); /* fits */
+        const int fd = send_completion(f, body);
+        if (test_random(&seed) % 4 == 0)
+            pause_ms((unsigned)(test_random(&seed) % 10));
+        if (test_random(&seed) % 3 == 0) {
+            const struct linger reset = {.l_onoff = 1};
+            (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset); /* else a FIN */
+        }
+        (void)close(fd); /* the test */
+    }
+    assert_true(fixture_wait_idle(f, 5000));
+    struct response response = {0};
+    client_request(f, "GET", "/health", NULL, &response);
+    assert_int_equal(response.status, 200);
+    response_free(&response);
+    fixture_stop(f);
+}
+
+/* ---- readers that do not read ---- */
+
+static void test_slow_reader_is_cut_off_and_the_others_are_not(void **state) {
+    (void)state;
+    struct fixture *f = fixture_start(&(struct fixture_options){
+        .max_model_len = 4096, .n_blocks = 4096, .max_stream_queue = 4096});
+    const int fd = connect_with_small_buffer(f);
+    send_completion_on(fd, "{\"prompt\":\"x\",\"max_tokens\":4000,\"ignore_eos\":true,"
+                           "\"stream\":true,\"n\":8}");
+    struct response response = {0};
+    client_request(f, "POST", "/v1/completions", "{\"prompt\":\"y\",\"max_tokens\":50}", &response);
+    assert_int_equal(response.status, 200);
+    response_free(&response);
+    assert_true(fixture_wait_idle(f, 10000));
+    assert_true(metric(f, "kvasir_aborted_sequences_total{model_name=\"fake\",engine=\"0\",cause="
+                          "\"slow_reader\"}") == 8);
+    char *log = fixture_log(f);
+    assert_non_null(strstr(log, "its reader is"));
+    free(log);
+    (void)close(fd); /* long since closed by the server */
+    fixture_stop(f);
+}
+
+/* A whole response that nobody takes: the write timer closes it. */
+static void test_write_stall_closes(void **state) {
+    (void)state;
+    struct fixture *f = fixture_start(&(struct fixture_options){.write_timeout_us = 300000});
+    struct buf body = {0};
+    buf_append_str(&body, "{\"prompt\":\"");
+    for (int i = 0; i < 1 << 20; i++)
+        buf_append_char(&body, 'x');
+    buf_append_str(&body, "\"}");
+    char head[256];
+    const int n = snprintf(
+        head, sizeof head,
+        "POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n", body.len);
+    const int fd = connect_with_small_buffer(f);
+    client_send(fd, head, (size_t)n);
+    client_send(fd, body.data, body.len);
+    buf_fini(&body);
+    for (int i = 0; i < 5000 && metric(f, "kvasir_http_connections") > 1; i += 20)
+        pause_ms(20);
+    assert_true(metric(f, "kvasir_http_connections") == 1); /* the scrape's own */
+    char *log = fixture_log(f);
+    assert_non_null(strstr(log, "does not read"));
+    free(log);
+    (void)close(fd); /* closed by the server */
+    fixture_stop(f);
+}
+
+/* ---- overload ---- */
+
+static void test_full_queue_is_429_with_a_time_to_come_back(void **state) {
+    (void)state;
+    struct fixture *f = fixture_start(&(struct fixture_options){.step_us = 5000,
+                                                                .max_num_seqs = 1,
+                                                                .max_queue = 1,
+                                                                .max_model_len = 4096,
+                                                                .n_blocks = 512});
+    const int running =
+        send_completion(f, "{\"prompt\":\"x\",\"max_tokens\":4000,\"ignore_eos\":true}");
+    WAIT_FOR(f, stats.n_running == 1);
+    const int waiting = send_completion(f, "{\"prompt\":\"y\",\"max_tokens\":9}");
+    WAIT_FOR(f, stats.n_waiting == 1);
+
+    struct response response = {0};
+    client_request(f, "POST", "/v1/completions", "{\"prompt\":\"z\"}", &response);
+    assert_int_equal(response.status, 429);
+    assert_true(response_has_header(&response, "retry-after: *"));
+    assert_true(response_has_header(&response, "retry-after-ms: *"));
+    assert_true(response_has_header(&response, "x-should-retry: true"));
+    assert_true(glob_match("{\"error\":{\"message\":\"The queue is full*\",\"type\":"
+                           "\"rate_limit_error\",\"param\":null,\"code\":\"rate_limit_exceeded\"}}",
+                           response.body));
+    response_free(&response);
+    assert_true(metric(f, "kvasir_admission_rejections_total{model_name=\"fake\",engine=\"0\","
+                          "reason=\"queue_full\"}") == 1);
+    (void)close(running); /* done with it */
+    (void)close(waiting); /* done with it */
+    fixture_stop(f);
+}
+
+static void test_connections_are_capped(void **state) {
+    (void)state;
+    struct fixture *f = fixture_start(&(struct fixture_options){.max_connections = 3});
+    int fds[3];
+    pause_ms(200); /* until the connection that saw the service is gone */
+    for (int i = 0; i < 3; i++)
+        fds[i] = fixture_connect(f);
+    pause_ms(50);
+    const int extra = fixture_connect(f);
+    assert_true(client_at_end(extra, 2000));
+    (void)close(extra); /* refused */
+    client_send(fds[0], "GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n", 39);
+    struct response response;
+    assert_true(client_read(fds[0], &response, false));
+    assert_int_equal(response.status, 200);
+    response_free(&response);
+    for (int i = 0; i < 3; i++)
+        (void)close(fds[i]); /* done */
+    fixture_stop(f);
+}
+
+/* ---- the life of a server ---- */
+
+static void test_loading_becomes_ready(void **state) {
+    (void)state;
+    struct fixture *f = fixture_start(&(struct fixture_options){.loading = true, .script = "a"});
+    struct response response = {0};
+    client_request(f, "GET", "/ready", NULL, &response);
+    assert_int_equal(response.status, 503);
+    response_free(&response);
+    fixture_set_service(f);
+    client_request(f, "GET", "/ready", NULL, &response);
+    assert_int_equal(response.status, 200);
+    response_free(&response);
+    client_request(f, "POST", "/v1/completions", "{\"prompt\":\"x\"}", &response);
+    assert_int_equal(response.status, 200);
+    response_free(&response);
+    fixture_stop(f);
+}
+
+static void test_drain_finishes_what_runs_and_ends(void **state) {
+    (void)state;
+    struct fixture *f = fixture_start(
+        &(struct fixture_options){.step_us = 5000, .script = "a long answer of some steps"});
+    const int kept = fixture_connect(f);
+    const int fd = send_completion(f, "{\"prompt\":\"x\",\"max_tokens\":100,\"stream\":true}");
+    WAIT_FOR(f, stats.n_running == 1);
+    server_drain(fixture_server(f));
+    assert_true(client_at_end(kept, 1000)); /* idle connections close at once */
+
+    struct response response;
+    assert_true(client_read(fd, &response, false));
+    assert_true(response.complete);
+    assert_non_null(strstr(response.body, "data: [DONE]"));
+    response_free(&response);
+    assert_true(client_at_end(fd, 1000));
+    assert_true(fixture_join(f, 3000));
+    (void)close(kept); /* closed by the server */
+    (void)close(fd);   /* closed by the server */
+    fixture_stop(f);
+}
+
+static void test_drain_timeout_gives_every_stream_its_error(void **state) {
+    (void)state;
+    struct fixture *f = fixture_start(&(struct fixture_options){
+        .step_us = 5000, .max_model_len = 4096, .n_blocks = 512, .drain_timeout_us = 200000});
+    const int stream = send_completion(
+        f, "{\"prompt\":\"x\",\"max_tokens\":4000,\"ignore_eos\":true,\"stream\":true}");
+    const int whole =
+        send_completion(f, "{\"prompt\":\"x\",\"max_tokens\":4000,\"ignore_eos\":true}");
+    WAIT_FOR(f, stats.n_running == 2);
+    server_drain(fixture_server(f));
+
+    struct response response;
+    assert_true(client_read(stream, &response, false));
+    assert_int_equal(response.status, 200);
+    assert_true(response.complete);
+    assert_true(
+        glob_match("*data: {\"error\":{\"message\":\"The server is shutting down.\",\"type\":"
+                   "\"server_error\",\"param\":null,\"code\":\"shutting_down\"}}\n\n",
+                   response.body));
+    assert_null(strstr(response.body, "[DONE]"));
+    response_free(&response);
+    assert_true(client_read(whole, &response, false));
+    assert_int_equal(response.status, 503);
+    response_free(&response);
+    assert_true(fixture_join(f, 3000));
+    (void)close(stream); /* closed by the server */
+    (void)close(whole);  /* closed by the server */
+    fixture_stop(f);
+}
+
+static void test_port_in_use_is_explained(void **state) {
+    (void)state;
+    struct fixture *f = fixture_start(&(struct fixture_options){.script = "a"});
+    struct server_options options = server_options_defaults();
+    options.port = server_port(fixture_server(f));
+    options.handle_signals = false;
+    struct server *second;
+    struct error error = {0};
+    assert_int_equal(server_create(&options, &second, &error), 0);
+    assert_true(server_bind(second, &error) < 0);
+    assert_non_null(strstr(error.message, "is in use"));
+    assert_non_null(strstr(error.message, "--port"));
+    server_destroy(second);
+    fixture_stop(f);
+}
+
+/* ---- many at once ---- */
+
+enum { N_STREAMS = 48 };
+
+struct stream_client {
+    struct fixture *fixture;
+    int number;
+    char *text;
+};
+
+/* The texts of all chunks, joined. */
+static char *text_of_stream(const char *body) {
+    struct buf text = {0};
+    for (const char *at = strstr(body, "\"text\":\""); at; at = strstr(at, "\"text\":\"")) {
+        at += 8;
+        const char *end = strstr(at, "\",\"logprobs\"");
+        assert_non_null(end);
+        buf_append(&text, at, (size_t)(end - at));
+    }
+    size_t len;
+    assert_false(buf_failed(&text));
+    return text.data ? buf_take(&text, &len) : NULL;
+}
+
+static void *run_stream(void *arg) {
+    struct stream_client *client = arg;
+    char body[160];
+    (void)snprintf(
+        body, sizeof body,
+        "{\"prompt\":\"number %d\",\"max_tokens\":40,\"ignore_eos\":true,\"stream\":true,"
+        "\"temperature\":0}",
+        client->number); /* fits */
+    struct response response = {0};
+    client_request(client->fixture, "POST", "/v1/completions", body, &response);
+    if (response.status == 200 && response.complete)
+        client->text = text_of_stream(response.body);
+    response_free(&response);
+    return NULL;
+}
+
+static void test_parallel_streams_equal_single_runs(void **state) {
+    (void)state;
+    struct fixture *f =
+        fixture_start(&(struct fixture_options){.step_us = 200, .max_num_seqs = 8, .n_blocks = 40});
+    struct stream_client single[N_STREAMS];
+    struct stream_client parallel[N_STREAMS];
+    pthread_t threads[N_STREAMS];
+    for (int i = 0; i < N_STREAMS; i++) {
+        single[i] = (struct stream_client){.fixture = f, .number = i};
+        parallel[i] = single[i];
+        (void)run_stream(&single[i]); /* its result is in the struct */
+        assert_non_null(single[i].text);
+    }
+    for (int i = 0; i < N_STREAMS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, run_stream, &parallel[i]), 0);
+    for (int i = 0; i < N_STREAMS; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        assert_non_null(parallel[i].text);
+        assert_string_equal(parallel[i].text, single[i].text);
+    }
+    for (int i = 0; i < N_STREAMS; i++) {
+        test_release(single[i].text);
+        test_release(parallel[i].text);
+    }
+    fixture_stop(f);
+}
+
+static void test_large_body_is_parsed_off_the_loop(void **state) {
+    (void)state;
+    struct fixture *f = fixture_start(&(struct fixture_options){.script = "a"});
+    struct buf body = {0};
+    buf_append_str(&body, "{\"prompt\":\"x\",\"ignored\":\"");
+    for (int i = 0; i < 200000; i++)
+        buf_append_char(&body, 'y');
+    buf_append_str(&body, "\"}");
+    struct response response = {0};
+    client_request(f, "POST", "/v1/completions", body.data, &response);
+    assert_int_equal(response.status, 200);
+    response_free(&response);
+    body.data[body.len - 1] = ' '; /* and the same, broken */
+    client_request(f, "POST", "/v1/completions", body.data, &response);
+    assert_int_equal(response.status, 400);
+    response_free(&response);
+    buf_fini(&body);
+    fixture_stop(f);
+}
+
+/* ---- numbers ---- */
+
+static void test_metrics_are_what_clients_saw(void **state) {
+    (void)state;
+    struct fixture *f = fixture_start(&(struct fixture_options){.script = "four"});
+    struct response response = {0};
+    for (int i = 0; i < 3; i++) {
+        client_request(f, "POST", "/v1/completions", "{\"prompt\":\"x\"}", &response);
+        response_free(&response);
+    }
+    client_request(f, "POST", "/v1/completions", "{\"prompt\":\"x\",\"max_tokens\":2,\"n\":2}",
+                   &response);
+    response_free(&response);
+    client_request(f, "POST", "/v1/completions", "{\"prompt\":1}", &response);
+    assert_int_equal(response.status, 400);
+    response_free(&response);
+
+#define SUCCESS(reason)                                                                            \
+    "vllm:request_success_total{model_name=\"fake\",engine=\"0\",finished_reason=\"" reason "\"}"
+    assert_true(metric(f, SUCCESS("stop")) == 3);
+    assert_true(metric(f, SUCCESS("length")) == 2);
+    assert_true(metric(f, SUCCESS("abort")) == 0);
+    assert_true(metric(f, "vllm:generation_tokens_total" MODEL) == 3 * 5 + 2 * 2);
+    assert_true(metric(f, "vllm:prompt_tokens_total" MODEL) == 5 * 2);
+    assert_true(metric(f, "vllm:time_to_first_token_seconds_count" MODEL) == 5);
+    assert_true(metric(f, "vllm:inter_token_latency_seconds_count" MODEL) == 3 * 4 + 2);
+    assert_true(metric(f, "vllm:request_time_per_output_token_seconds_count" MODEL) == 5);
+    assert_true(metric(f, "vllm:e2e_request_latency_seconds_count" MODEL) == 5);
+    assert_true(metric(f, "vllm:request_queue_time_seconds_count" MODEL) == 5);
+    assert_true(metric(f, "vllm:request_prompt_tokens_sum" MODEL) == 10);
+    assert_true(metric(f, "vllm:request_generation_tokens_sum" MODEL) == 19);
+    assert_true(metric(f, "vllm:request_params_n_count" MODEL) == 4);
+    assert_true(metric(f, "vllm:num_requests_running" MODEL) == 0);
+    assert_true(metric(f, "vllm:kv_cache_usage_perc" MODEL) == 0);
+    assert_true(metric(f, "vllm:iteration_tokens_total_sum" MODEL) > 0);
+    assert_true(metric(f, "kvasir_http_requests_total{method=\"POST\",handler=\"/v1/completions\","
+                          "code=\"200\"}") == 4);
+    assert_true(metric(f, "kvasir_http_requests_total{method=\"POST\",handler=\"/v1/completions\","
+                          "code=\"400\"}") == 1);
+    fixture_stop(f);
+}
+
+/* A step of a third of a second does not hold up a scrape. */
+static void test_scrape_does_not_wait_for_a_step(void **state) {
+    (void)state;
+    struct fixture *f = fixture_start(&(struct fixture_options){.step_us = 300000});
+    const int fd = send_completion(f, "{\"prompt\":\"x\",\"max_tokens\":3,\"ignore_eos\":true}");
+    WAIT_FOR(f, stats.n_running == 1);
+    const uint64_t start = clock_now_us();
+    for (int i = 0; i < 10; i++)
+        assert_true(metric(f, "kvasir_ready") == 1);
+    assert_true(clock_now_us() - start < 250000);
+    (void)close(fd); /* done with it */
+    fixture_stop(f);
+}
+
+/* promtool may say two things, both about vLLM's names: the colons, and one _total. */
+static void test_promtool_is_content(void **state) {
+    (void)state;
+    const char *tool = getenv("KVASIR_PROMTOOL");
+    if (!tool && access("/usr/bin/promtool", X_OK) == 0)
+        tool = "/usr/bin/promtool";
+    if (!tool) {
+        (void)fprintf(stderr, "SKIPPED: no promtool (package prometheus, or KVASIR_PROMTOOL)\n");
+        skip();
+    }
+    struct fixture *f = fixture_start(&(struct fixture_options){.script = "a"});
+    struct response response = {0};
+    client_request(f, "POST", "/v1/completions", "{\"prompt\":\"x\"}", &response);
+    response_free(&response);
+    client_request(f, "GET", "/metrics", NULL, &response);
+    char path[] = "/tmp/kvasir-metrics-XXXXXX";
+    const int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, response.body, response.body_len), (ssize_t)response.body_len);
+    (void)close(fd); /* written */
+    response_free(&response);
+
+    char command[512];
+    (void)snprintf(command, sizeof command, "%s check metrics < %s 2>&1", tool, path); /* fits */
+    FILE *pipe = popen(command, "r");
+    assert_non_null(pipe);
+    char line[512];
+    while (fgets(line, sizeof line, pipe)) {
+        if (!glob_match("vllm:* metric names should not contain ':'\n", line) &&
+            !glob_match(
+                "vllm:iteration_tokens_total non-counter metrics should not have \"_total\" "
+                "suffix\n",
+                line))
+            fail_msg("promtool: %s", line);
+    }
+    (void)pclose(pipe); /* lint is not an error */
+    (void)unlink(path); /* a temporary file */
+    fixture_stop(f);
+}
+
+static json_t *last_request_line(struct fixture *f) {
+    char *log = fixture_log(f);
+    char *last = NULL;
+    for (char *line = strtok(log, "\n"); line; line = strtok(NULL, "\n")) {
+        if (strstr(line, "\"event\":\"request\""))
+            last = line;
+    }
+    assert_non_null(last);
+    json_error_t error;
+    json_t *json = json_loads(last, JSON_REJECT_DUPLICATES, &error);
+    if (!json)
+        fail_msg("%s: %s", error.text, last);
+    free(log);
+    return json;
+}
+
+static void test_access_line_says_what_happened(void **state) {
+    (void)state;
+    struct fixture *f = fixture_start(
+        &(struct fixture_options){.script = "four", .log_json = true, .step_us = 1000});
+    struct response response = {0};
+    client_request(f, "POST", "/v1/completions", "{\"prompt\":\"x\",\"stream\":true}", &response);
+    response_free(&response);
+    json_t *line = last_request_line(f);
+    assert_string_equal(json_string_value(json_object_get(line, "path")), "/v1/completions");
+    assert_int_equal(json_integer_value(json_object_get(line, "status")), 200);
+    assert_int_equal(json_integer_value(json_object_get(line, "prompt_tokens")), 2);
+    assert_int_equal(json_integer_value(json_object_get(line, "completion_tokens")), 5);
+    assert_string_equal(json_string_value(json_object_get(line, "finish")), "stop");
+    assert_string_equal(json_string_value(json_object_get(line, "model")), "fake");
+    const double ttft = json_number_value(json_object_get(line, "ttft_ms"));
+    const double tpot = json_number_value(json_object_get(line, "tpot_ms"));
+    const double e2e = json_number_value(json_object_get(line, "e2e_ms"));
+    assert_true(ttft >= 1 && tpot >= 1 && e2e >= ttft + 4 * tpot - 1);
+    json_decref(line);
+
+    /* What a client writes cannot forge or break a line. */
+    const int fd = fixture_connect(f);
+    const char *request = "GET /\"\\\x7f?\" HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    client_send(fd, request, strlen(request));
+    assert_true(client_read(fd, &response, false));
+    response_free(&response);
+    line = last_request_line(f);
+    assert_int_equal(json_integer_value(json_object_get(line, "status")), 400);
+    json_decref(line);
+    (void)close(fd); /* done */
+    fixture_stop(f);
+}
+
+/* Comments keep a stream alive through a long prefill: the first after five seconds. */
+static void test_long_prefill_is_kept_alive(void **state) {
+    (void)state;
+    struct fixture *f = fixture_start(&(struct fixture_options){.script = "a", .step_us = 6500000});
+    const int fd = send_completion(f, "{\"prompt\":\"x\",\"stream\":true,\"max_tokens\":1}");
+    struct response response;
+    assert_true(client_read(fd, &response, false));
+    assert_true(response.complete);
+    assert_true(glob_match(":\n\ndata: *data: [DONE]\n\n", response.body));
+    response_free(&response);
+    (void)close(fd); /* done */
+    fixture_stop(f);
+}
+
+int main(int argc, char **argv) {
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]); /* a pattern, to run one test alone */
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_disconnect_while_streaming_frees_the_sequence),
+        cmocka_unit_test(test_disconnect_of_a_whole_request_frees_the_sequence),
+        cmocka_unit_test(test_disconnect_in_the_queue_and_in_prefill),
+        cmocka_unit_test(test_random_aborts_leave_nothing),
+        cmocka_unit_test(test_slow_reader_is_cut_off_and_the_others_are_not),
+        cmocka_unit_test(test_write_stall_closes),
+        cmocka_unit_test(test_full_queue_is_429_with_a_time_to_come_back),
+        cmocka_unit_test(test_connections_are_capped),
+        cmocka_unit_test(test_loading_becomes_ready),
+        cmocka_unit_test(test_drain_finishes_what_runs_and_ends),
+        cmocka_unit_test(test_drain_timeout_gives_every_stream_its_error),
+        cmocka_unit_test(test_port_in_use_is_explained),
+        cmocka_unit_test(test_parallel_streams_equal_single_runs),
+        cmocka_unit_test(test_large_body_is_parsed_off_the_loop),
+        cmocka_unit_test(test_metrics_are_what_clients_saw),
+        cmocka_unit_test(test_scrape_does_not_wait_for_a_step),
+        cmocka_unit_test(test_promtool_is_content),
+        cmocka_unit_test(test_access_line_says_what_happened),
+        cmocka_unit_test(test_long_prefill_is_kept_alive),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
