@@ -12,6 +12,25 @@ static void append_client(struct buf *line, struct span text) {
                            text.len < MAX_CLIENT_STRING ? text.len : MAX_CLIENT_STRING);
 }
 
+static bool is_plain(struct span text) {
+    if (text.len == 0 || text.len > MAX_CLIENT_STRING)
+        return false;
+    for (size_t i = 0; i < text.len; i++) {
+        const char c = text.bytes[i];
+        if (c <= 0x20 || c >= 0x7f || c == '"' || c == '\\' || c == ',')
+            return false;
+    }
+    return true;
+}
+
+/* For people: quoted only where it could be misread. */
+static void append_readable(struct buf *line, struct span text) {
+    if (is_plain(text))
+        buf_append(line, text.bytes, text.len);
+    else
+        append_client(line, text);
+}
+
 static void append_ms(struct buf *line, const char *format, uint64_t us) {
     buf_printf(line, format, (double)us / 1000.0);
 }
@@ -51,18 +70,18 @@ static void write_json(struct buf *line, const struct access_record *r) {
 static void write_text(struct buf *line, const struct access_record *r) {
     log_append_time(line);
     buf_printf(line, " %s ", r->peer);
-    append_client(line, r->method);
+    append_readable(line, r->method);
     buf_append_char(line, ' ');
-    append_client(line, r->path);
+    append_readable(line, r->path);
     buf_printf(line, " %d %llu bytes", r->status, (unsigned long long)r->bytes_out);
     append_ms(line, ", %.1f ms", r->total_us);
     buf_append_str(line, ", request ");
-    append_client(line, span_of(r->request_id));
+    append_readable(line, span_of(r->request_id));
     if (r->response_id)
         buf_printf(line, ", id %s", r->response_id);
     if (r->generated) {
         buf_append_str(line, ", model ");
-        append_client(line, span_of(r->model));
+        append_readable(line, span_of(r->model));
         buf_printf(line, ", %s, %u seq, %llu prompt (%llu cached) + %llu tokens",
                    r->stream ? "stream" : "whole", r->n_sequences,
                    (unsigned long long)r->prompt_tokens, (unsigned long long)r->cached_tokens,
