@@ -111,7 +111,6 @@ static void *load(void *arg) {
         .max_num_seqs = instance->sizing.max_num_seqs,
         .block_size = instance->sizing.block_size,
         .n_blocks = instance->sizing.n_blocks,
-        .max_queued_requests = loading->options->max_queued_requests,
         .load_us = instance->load_us,
     };
     /* release: the instance is complete before main sees the state */

@@ -256,6 +256,10 @@ void core_take_finished(struct core *core, struct list *list) {
     }
 }
 
+uint32_t core_n_startable(const struct core *core) {
+    return core->waiting.n > 0 && core->admission_blocked ? 0 : core->n_free_slots;
+}
+
 void core_stats(const struct core *core, struct scheduler_stats *stats) {
     const struct core_counters *counters = &core->counters;
 

@@ -56,6 +56,7 @@ struct core {
 
     struct waiting waiting;
     struct refusal refusal;
+    bool admission_blocked; /* the last plan left a free slot for want of blocks */
     struct list prefilling; /* seq::link, in order of admission: more than one token behind */
     struct list decoding;   /* seq::link, a ring: served from the front, see plan.c */
     struct list ended;      /* seq::link, final event not yet given */
@@ -117,6 +118,9 @@ void core_apply(struct core *core, const struct step_result *result, int step_rc
 
 /* Moves the sequences whose final event was given to the end of list; the caller destroys them. */
 void core_take_finished(struct core *core, struct list *list);
+
+/* Sequences that the next plan could start beside those that run. */
+uint32_t core_n_startable(const struct core *core);
 
 /* Gauges and counters; times are the runner's. */
 void core_stats(const struct core *core, struct scheduler_stats *stats);

@@ -57,6 +57,13 @@ static void prove(const struct core *core) {
         invariant_failed(error.message, __FILE__, __LINE__, __func__);
 }
 
+static struct queue_report queue_report(const struct core *core) {
+    return (struct queue_report){
+        .waiting = {.n_requests = core->waiting.n, .n_tokens = core->waiting.n_tokens},
+        .n_startable = core_n_startable(core),
+    };
+}
+
 /* Hands the events up and forgets the sequences that have had their last one. */
 static void hand_over(struct scheduler *scheduler, struct scheduler_output *output) {
     struct core *core = scheduler->core;
@@ -65,7 +72,8 @@ static void hand_over(struct scheduler *scheduler, struct scheduler_output *outp
     core_take_finished(core, &finished);
 
     const bool has_events = output->n_events > 0;
-    mailbox_publish(&scheduler->mailbox, has_events ? output : NULL, &finished);
+    const struct queue_report report = queue_report(core);
+    mailbox_publish(&scheduler->mailbox, has_events ? output : NULL, &report, &finished);
     if (!has_events)
         scheduler_output_free(output);
     list_for_each (node, &finished) {
@@ -74,16 +82,6 @@ static void hand_over(struct scheduler *scheduler, struct scheduler_output *outp
     }
     if (has_events && scheduler->options.notify)
         scheduler->options.notify(scheduler->options.notify_ctx);
-}
-
-/* Before the step, which may take long: requests that come meanwhile are judged by it. */
-static void report_queue(struct scheduler *scheduler) {
-    const struct core *core = scheduler->core;
-    const struct queue_load waiting = {
-        .n_requests = core->waiting.n,
-        .n_tokens = core->waiting.n_tokens,
-    };
-    mailbox_report_queue(&scheduler->mailbox, &waiting, core->n_free_slots);
 }
 
 /* Plans one step, lets the engine compute it, applies what came. */
@@ -95,7 +93,9 @@ static void run_step(struct scheduler *scheduler) {
 
     const uint64_t begin_ns = clock_now_ns();
     const struct batch *batch = core_plan(core, begin_ns / 1000);
-    report_queue(scheduler);
+    /* Before the step, which may take long: requests that come meanwhile are judged by it. */
+    const struct queue_report report = queue_report(core);
+    mailbox_report_queue(&scheduler->mailbox, &report);
     totals->schedule_ns += clock_now_ns() - begin_ns;
     if (batch->n_seqs > 0) {
         totals->stepping = true;
@@ -155,11 +155,12 @@ int scheduler_start(const struct scheduler_options *options, struct scheduler **
     if (r < 0)
         goto free_scheduler;
 
-    const struct queue_load max_queue = {
-        .n_requests = options->max_queued_requests,
-        .n_tokens = options->max_queued_tokens,
+    const struct admission_limits limits = {
+        .max_queued = {.n_requests = options->max_queued_requests,
+                       .n_tokens = options->max_queued_tokens},
+        .max_running = options->max_num_seqs,
     };
-    r = mailbox_init(&scheduler->mailbox, &max_queue, options->max_num_seqs);
+    r = mailbox_init(&scheduler->mailbox, &limits);
     if (r < 0) {
         (void)error_set(reterr, r, "no mutex for the scheduler's mailbox");
         goto destroy_core;
@@ -195,19 +196,48 @@ void scheduler_stop(struct scheduler *scheduler) {
     mem_free(scheduler);
 }
 
+int scheduler_reserve(struct scheduler *scheduler, const struct scheduler_load *load,
+                      struct error *reterr) {
+    return mailbox_reserve(&scheduler->mailbox, load, reterr);
+}
+
+void scheduler_release(struct scheduler *scheduler, const struct scheduler_load *load) {
+    mailbox_release(&scheduler->mailbox, load);
+}
+
+int scheduler_submit_all(struct scheduler *scheduler, struct scheduler_request *const *requests,
+                         uint32_t n, const struct scheduler_load *reserved, seq_id *ret_ids,
+                         struct error *reterr) {
+    struct scheduler_load load = {.n_requests = n};
+    struct list seqs; /* seq::mail_link */
+    uint32_t n_made = 0;
+    int r = 0;
+    list_init(&seqs);
+    for (; n_made < n; n_made++) {
+        struct seq *seq = NULL;
+        r = seq_create(&scheduler->options, requests[n_made], &seq, reterr);
+        if (r < 0)
+            break;
+        load.n_tokens += seq->n_prompt;
+        list_push_back(&seqs, &seq->mail_link);
+    }
+    if (r == 0)
+        r = mailbox_submit(&scheduler->mailbox, &seqs, &load, reserved, ret_ids, reterr);
+    else if (reserved)
+        mailbox_release(&scheduler->mailbox, reserved);
+
+    list_for_each (node, &seqs) { /* none if they were taken */
+        list_remove(node);
+        seq_destroy(list_entry(node, struct seq, mail_link));
+    }
+    for (uint32_t i = n_made; i < n; i++)
+        scheduler_request_free(requests[i]);
+    return r;
+}
+
 int scheduler_submit(struct scheduler *scheduler, struct scheduler_request *request, seq_id *ret_id,
                      struct error *reterr) {
-    struct seq *seq = NULL;
-    int r = seq_create(&scheduler->options, request, &seq, reterr);
-    if (r < 0) {
-        scheduler_request_free(request);
-        return r;
-    }
-
-    r = mailbox_submit(&scheduler->mailbox, seq, ret_id, reterr);
-    if (r < 0)
-        seq_destroy(seq);
-    return r;
+    return scheduler_submit_all(scheduler, &request, 1, /* reserved= */ NULL, ret_id, reterr);
 }
 
 void scheduler_cancel(struct scheduler *scheduler, seq_id id) {
@@ -219,7 +249,7 @@ struct scheduler_output *scheduler_take_ready(struct scheduler *scheduler) {
 }
 
 void scheduler_stats(const struct scheduler *scheduler, struct scheduler_stats *ret_stats) {
-    const struct queue_load new = mailbox_new(&scheduler->mailbox);
+    const struct scheduler_load new = mailbox_new(&scheduler->mailbox);
 
     stats_read(&scheduler->stats, ret_stats);
     ret_stats->n_waiting += new.n_requests;

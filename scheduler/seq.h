@@ -73,8 +73,8 @@ struct seq {
 
 /*
  * Checks the request against the options and makes its sequence, max_tokens clipped to the room.
- * Takes the request only on success. -EINVAL with the limit's or field's name in reterr->param;
- * -ENOMEM. Any thread.
+ * Takes the request only on success. -EINVAL with reterr->param "prompt", -E2BIG, -ENOSPC, -ENOMEM
+ * (enum scheduler_refusal). Any thread.
  */
 int seq_create(const struct scheduler_options *options, struct scheduler_request *request,
                struct seq **ret_seq, struct error *reterr) KV_MUST_CHECK;

@@ -126,6 +126,7 @@ static void end(struct generation *gen) {
     }
     buf_fini(&gen->out);
     buf_fini(&gen->head);
+    gen_release(gen);
     exchange_unref(gen->x);
 }
 
@@ -455,24 +456,18 @@ static void after_job(uv_work_t *work, int status) {
     server_maybe_quit(server);
 }
 
-/* Refused before any work is done for it: what the queue would refuse after tokenising. */
-static bool queue_is_full(const struct server *server) {
-    struct scheduler_stats stats;
-    scheduler_stats(server->service->scheduler, &stats);
-    const uint32_t limit = server->service->max_queued_requests;
-    return limit > 0 && stats.n_waiting >= limit;
-}
-
+/* Its places in the queue are held from here on: too much is refused before it is tokenised. */
 static int parse_now(struct generation *gen, struct error *reterr) {
     if (gen->api->endpoint == ENDPOINT_CHAT && !gen->x->server->service->chat_template)
         return error_set(reterr, -EINVAL,
                          "The model has no chat template; use /v1/completions with a prompt.");
-    if (queue_is_full(gen->x->server))
-        return error_set(reterr, -EAGAIN, "The queue is full (%u requests wait).",
-                         gen->x->server->service->max_queued_requests);
-    if (gen->x->request->body.len > PARSE_ON_LOOP_BYTES)
-        return 0; /* the job does it */
-    return gen_prepare_parse(gen, reterr);
+    int r = gen_reserve(gen, reterr);
+    if (r < 0 || gen->x->request->body.len > PARSE_ON_LOOP_BYTES)
+        return r; /* the job parses it */
+    r = gen_prepare_parse(gen, reterr);
+    if (r < 0)
+        return r;
+    return gen_reserve(gen, reterr); /* now that the number of its sequences is known */
 }
 
 void generation_start(struct exchange *x, const struct gen_api *api) {

@@ -101,6 +101,7 @@ struct generation {
     struct encoded_prompt *prompts;
     uint32_t n_prompts;
 
+    struct scheduler_load reserved; /* places in the scheduler's queue, until it is submitted */
     struct choice *choices;
     uint32_t n_choices;
     uint32_t n_open; /* not finished */
@@ -138,6 +139,11 @@ uint32_t generation_n_running(const struct server *server);
 /* Body to request (JSON); then request to ids. Any thread. */
 int gen_prepare_parse(struct generation *gen, struct error *reterr) KV_MUST_CHECK;
 int gen_prepare_encode(struct generation *gen, struct error *reterr) KV_MUST_CHECK;
+
+/* Holds places in the scheduler's queue for what is known of the request so far, instead of those
+ * held before. An enum scheduler_refusal. */
+int gen_reserve(struct generation *gen, struct error *reterr) KV_MUST_CHECK;
+void gen_release(struct generation *gen); /* gives them back */
 
 /* Makes the choices and hands their sequences to the scheduler: all of them or none. */
 int gen_submit(struct generation *gen, struct error *reterr) KV_MUST_CHECK;

@@ -77,8 +77,7 @@ struct service {
     uint32_t max_num_seqs;
     uint32_t block_size;
     uint32_t n_blocks;
-    uint32_t max_queued_requests; /* as given to the scheduler; 0: no limit */
-    uint64_t load_us;             /* how long the model took to be ready; 0: not measured */
+    uint64_t load_us; /* how long the model took to be ready; 0: not measured */
 };
 
 /* -ENOMEM, -EINVAL (param names the option), or what libuv reports. From here on the process ignores

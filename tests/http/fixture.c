@@ -150,7 +150,6 @@ struct fixture *fixture_start(const struct fixture_options *o) {
         .max_num_seqs = 16,
         .block_size = BLOCK_SIZE,
         .n_blocks = f->n_blocks,
-        .max_queued_requests = o->max_queue,
     };
     start_scheduler(f, o);
     f->service.scheduler = f->scheduler;

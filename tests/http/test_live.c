@@ -3,6 +3,7 @@
  * What takes time or several clients: clients that go away or do not read, a full queue, draining,
  * many streams at once, and whether the numbers of /metrics and the log are true.
  */
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -249,6 +250,85 @@ static void test_full_queue_is_429_with_a_time_to_come_back(void **state) {
                           "reason=\"queue_full\"}") == 1);
     (void)close(running); /* done with it */
     (void)close(waiting); /* done with it */
+    fixture_stop(f);
+}
+
+/* Takes the statuses of n connections; the bodies are not looked at. */
+static unsigned count_status(const int *fds, unsigned n, int status) {
+    unsigned count = 0;
+    for (unsigned i = 0; i < n; i++) {
+        struct response response = {0};
+        assert_true(client_read(fds[i], &response, /* head_only= */ false));
+        count += response.status == status;
+        response_free(&response);
+        (void)close(fds[i]); /* done with it */
+    }
+    return count;
+}
+
+static void test_burst_that_can_start_is_not_refused(void **state) {
+    (void)state;
+    enum { N = 16 }; /* as many as may run */
+    struct fixture *f = fixture_start(&(struct fixture_options){.step_us = 20000, .max_queue = 2});
+    int fds[N];
+    for (unsigned round = 0; round < 2; round++) {
+        for (unsigned i = 0; i < N; i++)
+            fds[i] = send_completion(f, "{\"prompt\":\"hi\",\"max_tokens\":1}");
+        assert_int_equal(count_status(fds, N, 200), N);
+    }
+    fixture_stop(f);
+}
+
+static void test_too_many_prompts_are_a_400_that_leaves_nothing(void **state) {
+    (void)state;
+    struct fixture *f = fixture_start(&(struct fixture_options){.max_num_seqs = 2, .max_queue = 3});
+    struct response response = {0};
+    client_request(f, "POST", "/v1/completions",
+                   "{\"prompt\":[\"a\",\"b\",\"c\",\"d\",\"e\",\"f\"],\"max_tokens\":1}",
+                   &response);
+    assert_int_equal(response.status, 400);
+    assert_true(glob_match("*6 sequences can never be taken: 2 may run (max-num-seqs) and 3 wait "
+                           "(max-queued-requests).*\"param\":null*",
+                           response.body));
+    response_free(&response);
+    client_request(f, "POST", "/v1/completions",
+                   "{\"prompt\":[\"a\",\"b\",\"c\",\"d\",\"e\"],\"max_tokens\":1}", &response);
+    assert_int_equal(response.status, 200);
+    response_free(&response);
+    fixture_stop(f);
+}
+
+/* Bodies that are parsed and tokenised on the pool: what waits for it counts as waiting. */
+static void test_herd_of_large_prompts_is_refused_before_tokenising(void **state) {
+    (void)state;
+    enum { N = 32, BYTES = 100000 };
+    struct fixture *f = fixture_start(&(struct fixture_options){.max_num_seqs = 1,
+                                                                .max_queue = 2,
+                                                                .step_us = 50000,
+                                                                .max_model_len = 4 * BYTES,
+                                                                .n_blocks = BYTES / 4});
+    const int running =
+        send_completion(f, "{\"prompt\":\"x\",\"max_tokens\":4000,\"ignore_eos\":true}");
+    WAIT_FOR(f, stats.n_running == 1);
+    char *body = malloc(BYTES + 64);
+    assert_non_null(body);
+    int n = snprintf(body, 64, "{\"max_tokens\":1,\"prompt\":\"");
+    memset(body + n, 'a', BYTES);
+    (void)snprintf(body + n + BYTES, 16, "\"}"); /* fits */
+
+    int fds[N];
+    for (unsigned i = 0; i < N; i++)
+        fds[i] = send_completion(f, body);
+    unsigned n_refused = 0;
+    for (unsigned i = 0; i < N; i++) { /* two wait for ever; what was refused has its answer */
+        struct pollfd pollfd = {.fd = fds[i], .events = POLLIN};
+        n_refused += poll(&pollfd, 1, i == 0 ? 2000 : 20) == 1;
+    }
+    assert_int_equal(n_refused, N - 2);
+    free(body);
+    for (unsigned i = 0; i < N; i++)
+        (void)close(fds[i]); /* done with it */
+    (void)close(running);    /* done with it */
     fixture_stop(f);
 }
 
@@ -616,6 +696,9 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_slow_reader_is_cut_off_and_the_others_are_not),
         cmocka_unit_test(test_write_stall_closes),
         cmocka_unit_test(test_full_queue_is_429_with_a_time_to_come_back),
+        cmocka_unit_test(test_burst_that_can_start_is_not_refused),
+        cmocka_unit_test(test_too_many_prompts_are_a_400_that_leaves_nothing),
+        cmocka_unit_test(test_herd_of_large_prompts_is_refused_before_tokenising),
         cmocka_unit_test(test_connections_are_capped),
         cmocka_unit_test(test_loading_becomes_ready),
         cmocka_unit_test(test_drain_finishes_what_runs_and_ends),
