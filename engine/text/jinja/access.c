@@ -154,6 +154,7 @@ struct value op_get_item(struct interp *in, struct value v, struct value key) {
 
 struct bounds {
     int64_t start;
+    int64_t stop;
     int64_t step;
     int64_t n; /* items taken */
 };
@@ -180,7 +181,7 @@ static struct bounds slice_bounds(struct interp *in, int64_t n, struct value sta
     struct bounds bounds = {.step = slice_index(in, step, 1)};
     if (bounds.step == 0)
         interp_fail(in, "slice step cannot be zero");
-    if (in->failed || bounds.step == INT64_MIN)
+    if (in->failed || bounds.step == 0 || bounds.step == INT64_MIN)
         return bounds;
     const bool forward = bounds.step > 0;
     const int64_t low = forward ? 0 : -1;
@@ -190,6 +191,7 @@ static struct bounds slice_bounds(struct interp *in, int64_t n, struct value sta
     const int64_t to = stop.kind == V_NONE ? (forward ? high : low)
                                            : clamp(slice_index(in, stop, 0), n, low, high);
     bounds.start = from;
+    bounds.stop = to;
     if (forward && to > from)
         bounds.n = (to - from - 1) / bounds.step + 1;
     else if (!forward && from > to)
@@ -245,7 +247,8 @@ struct value op_slice(struct interp *in, struct value v, struct value start, str
         if (!range)
             return value_none();
         *range = (struct range){.start = v.range->start + bounds.start * v.range->step,
-                                .step = bounds.n > 1 ? v.range->step * bounds.step : 1,
+                                .stop = v.range->start + bounds.stop * v.range->step,
+                                .step = v.range->step * bounds.step,
                                 .n = bounds.n};
         return (struct value){.kind = V_RANGE, .range = range};
     }

@@ -9,7 +9,7 @@
 #include "text.h"
 
 static struct value walk_once(struct interp *in, struct value list) {
-    struct generator *g = generator_new(in, GENERATE_ITEMS, list);
+    struct generator *g = generator_new(in, GENERATE_ALL, list);
     return g ? generator_value(g) : value_none();
 }
 
@@ -110,13 +110,8 @@ static bool has_attribute_keyword(const struct args *args) {
     return false;
 }
 
-/* map and select give nothing for anything false, be it None or 0, before they ask what it is. */
-static struct value nothing_if_false(struct value v) {
-    return value_truth(v) ? v : value_undefined("nothing");
-}
-
 BUILTIN(filter_map) {
-    struct generator *g = generator_new(in, GENERATE_MAP, nothing_if_false(self));
+    struct generator *g = generator_new(in, GENERATE_MAP, self);
     if (!g)
         return value_none();
     if (args->n_pos == 0 && has_attribute_keyword(args)) {
@@ -133,7 +128,7 @@ BUILTIN(filter_map) {
 /* select and its kin: [attribute,] [test, arguments of the test] */
 static struct value select_items(struct interp *in, struct value self, const struct args *args,
                                  bool by_attribute, bool inverted) {
-    struct generator *g = generator_new(in, GENERATE_SELECT, nothing_if_false(self));
+    struct generator *g = generator_new(in, GENERATE_SELECT, self);
     const size_t n_before = by_attribute ? 1 : 0;
     if (!g)
         return value_none();
@@ -177,15 +172,33 @@ BUILTIN(filter_unique) {
     return generator_value(g);
 }
 
-BUILTIN(filter_items) {
+/* A generator of the items of what a function makes of self when the first item is asked for. */
+static struct value defer(struct interp *in, struct value self, const struct args *args,
+                          const struct builtin *builtin) {
+    struct generator *g = generator_new(in, GENERATE_ALL, self);
+    struct value *pos = interp_alloc(in, args->n_pos, sizeof *pos);
+    if (!g || !pos)
+        return value_none();
+    for (size_t i = 0; i < args->n_pos; i++)
+        pos[i] = args->pos[i];
+    g->builtin = builtin;
+    g->args = (struct args){.pos = pos, .n_pos = args->n_pos};
+    return generator_value(g);
+}
+
+static BUILTIN(make_items) {
     if (self.kind == V_UNDEFINED)
-        return walk_once(in, self);
+        return self;
     if (self.kind != V_DICT) {
         interp_fail(in, "Can only get item pairs from a mapping.");
         return value_none();
     }
-    return walk_once(
-        in, builtin_call(in, method_find(self, "items", 5), self, &(struct args){.n_pos = 0}));
+    return builtin_call(in, method_find(self, "items", 5), self, &(struct args){.n_pos = 0});
+}
+
+BUILTIN(filter_items) {
+    static const struct builtin items = {"items", "", make_items};
+    return defer(in, self, args, &items);
 }
 
 /* --- Order ------------------------------------------------------------------------------------- */
@@ -320,7 +333,7 @@ BUILTIN(filter_groupby) {
     return value_seq(V_LIST, groups);
 }
 
-BUILTIN(filter_batch) {
+static BUILTIN(make_batches) {
     const int64_t size = arg_int(in, args, 0, 1);
     struct seq *batches = interp_seq(in, 0);
     struct seq *batch = NULL;
@@ -335,10 +348,15 @@ BUILTIN(filter_batch) {
     }
     while (batch && arg_given(args, 1) && (int64_t)batch->n < size && !in->failed)
         interp_add(in, batch, args->pos[1]);
-    return walk_once(in, value_seq(V_LIST, batches));
+    return value_seq(V_LIST, batches);
 }
 
-BUILTIN(filter_slice) {
+BUILTIN(filter_batch) {
+    static const struct builtin batch = {"batch", "linecount fill_with?", make_batches};
+    return defer(in, self, args, &batch);
+}
+
+static BUILTIN(make_slices) {
     const int64_t slices = arg_int(in, args, 0, 1);
     const struct seq *list = iter_collect(in, self);
     struct seq *result = interp_seq(in, 0);
@@ -357,5 +375,10 @@ BUILTIN(filter_slice) {
             interp_add(in, slice, args->pos[1]);
         interp_add(in, result, value_seq(V_LIST, slice));
     }
-    return walk_once(in, value_seq(V_LIST, result));
+    return value_seq(V_LIST, result);
+}
+
+BUILTIN(filter_slice) {
+    static const struct builtin slice = {"slice", "slices fill_with?", make_slices};
+    return defer(in, self, args, &slice);
 }

@@ -158,8 +158,10 @@ BUILTIN(filter_filesizeformat) {
         {"kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB"},
         {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB"},
     };
-    const struct value none_given = {.kind = V_MISSING};
-    const struct value number = filter_float(in, self, &(struct args){.pos = &none_given});
+    const struct value no_number = value_none();
+    const struct value number = filter_float(in, self, &(struct args){.pos = &no_number});
+    if (number.kind == V_NONE)
+        interp_fail(in, "filesizeformat needs a number, not '%s'", value_type_name(self));
     const bool binary = arg_truth(args, 0, false);
     const double base = binary ? 1024 : 1000;
     char text[64];

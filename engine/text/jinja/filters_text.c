@@ -153,13 +153,15 @@ BUILTIN(filter_truncate) {
     const int64_t length = arg_int(in, args, 0, 255);
     const struct str *end = arg_str(in, args, 2, "...");
     const int64_t leeway = arg_given(args, 3) ? arg_int(in, args, 3, 5) : 5;
-    if (self.kind != V_STR)
-        interp_fail(in, "truncate needs a str, not '%s'", value_type_name(self));
-    else if (length < end->n_chars || leeway < 0)
+    if (length < end->n_chars || leeway < 0)
         interp_fail(in, "truncate: a length of at least %u and no negative leeway is needed",
                     end->n_chars);
-    if (in->failed || self.str->n_chars <= length + leeway)
+    if (op_length(in, self) <= length + leeway || in->failed)
+        return self; /* whatever it is: only its length was asked for */
+    if (self.kind != V_STR) {
+        interp_fail(in, "truncate needs a str, not '%s'", value_type_name(self));
         return self;
+    }
 
     size_t to = str_offset(self.str, (size_t)(length - end->n_chars));
     if (!arg_truth(args, 1, false)) {
@@ -242,15 +244,16 @@ BUILTIN(filter_urlencode) {
     struct iter it = iter_init(in, pairs);
     struct value pair;
     for (bool first = true; iter_next(in, &it, &pair); first = false) {
-        if (!value_is_seq(pair) || pair.seq->n != 2) {
+        const struct seq *parts = iter_collect(in, pair);
+        if (parts->n != 2) {
             interp_fail(in, "urlencode needs a str, a dict or pairs");
             break;
         }
         if (!first)
             strb_append_text(&b, "&");
-        append_quoted_url(&b, as_text(in, pair.seq->items[0]), /* query= */ true);
+        append_quoted_url(&b, as_text(in, parts->items[0]), /* query= */ true);
         strb_append_text(&b, "=");
-        append_quoted_url(&b, as_text(in, pair.seq->items[1]), /* query= */ true);
+        append_quoted_url(&b, as_text(in, parts->items[1]), /* query= */ true);
     }
     return interp_take(in, &b);
 }

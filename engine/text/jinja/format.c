@@ -105,12 +105,11 @@ static void append_int(struct strb *b, int64_t v, const struct spec *spec, bool 
     const unsigned base = type == 'x' || type == 'X' ? 16 : type == 'o' ? 8 : type == 'b' ? 2 : 10;
     struct digits d = {.prefix = ""};
     const uint64_t magnitude = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
-    size_t n = put_base(d.text, magnitude, base, type == 'X');
+    const size_t n = put_base(d.text, magnitude, base, type == 'X');
     if (spec->precision > (int64_t)n) { /* '%05.3d': at least so many digits */
         const size_t zeros = (size_t)(spec->precision < 100 ? spec->precision : 100) - n;
         memmove(d.text + zeros, d.text, n + 1);
         memset(d.text, '0', zeros);
-        n += zeros;
     }
     if (spec->alternate && base != 10)
         d.prefix = base == 2 ? "0b" : base == 8 ? "0o" : type == 'X' ? "0X" : "0x";
@@ -361,10 +360,11 @@ struct value format_percent(struct interp *in, const struct str *format, struct 
         if (mark)
             percent_conversion(&p, &b);
     }
-    const bool left = values.kind == V_TUPLE
-                          ? p.next < values.seq->n
-                          : p.next == 0 && values.kind != V_DICT && values.kind != V_LIST;
-    if (left)
+    /* What can be asked by key may hold more than the format asks for. */
+    const bool keyed = values.kind == V_DICT || values.kind == V_LIST || values.kind == V_RANGE ||
+                       values.kind == V_UNDEFINED;
+    const size_t n_values = values.kind == V_TUPLE ? values.seq->n : keyed ? 0 : 1;
+    if (p.next < n_values)
         interp_fail(in, "not all arguments converted during string formatting");
     const struct value result = interp_take(in, &b);
     return interp_str(in, str_as_markup(&in->arena, result.str, format->markup));

@@ -19,7 +19,7 @@ static BUILTIN(global_range) {
     const int64_t start = one ? 0 : arg_int(in, args, 0, 0);
     const int64_t stop = arg_int(in, args, one ? 0 : 1, 0);
     const int64_t step = arg_int(in, args, 2, 1);
-    *range = (struct range){.start = start, .step = step};
+    *range = (struct range){.start = start, .stop = stop, .step = step};
     if (step == 0)
         interp_fail(in, "range() arg 3 must not be zero");
     else if (start > INT64_MAX / 4 || start < -INT64_MAX / 4 || stop > INT64_MAX / 4 ||

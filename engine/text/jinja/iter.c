@@ -26,7 +26,7 @@ static struct value range_item(const struct range *range, size_t index) {
 static bool generate(struct interp *in, struct generator *g, struct value item, struct value *ret) {
     *ret = item;
     switch (g->kind) {
-    case GENERATE_ITEMS:
+    case GENERATE_ALL:
         return true;
     case GENERATE_MAP:
         *ret = builtin_call(in, g->builtin, item, &g->args);
@@ -53,8 +53,23 @@ static bool generate(struct interp *in, struct generator *g, struct value item, 
     return false;
 }
 
+/* map and select give nothing for anything false, be it None or 0, before they ask what it is. */
+static void start(struct interp *in, struct generator *g) {
+    const bool asks = g->kind == GENERATE_ALL || g->kind == GENERATE_UNIQUE;
+    struct value source = g->source.of;
+    g->started = true;
+    if (g->kind == GENERATE_ALL && g->builtin)
+        source = g->builtin->call(in, source, &g->args);
+    else if (!asks && !value_truth(source))
+        source = value_undefined("nothing");
+    if (!in->failed)
+        g->source = iter_init(in, source);
+}
+
 static bool generator_next(struct interp *in, struct generator *g, struct value *ret) {
     struct value item;
+    if (!g->started)
+        start(in, g);
     while (iter_next(in, &g->source, &item)) {
         if (generate(in, g, item, ret))
             return !in->failed;
@@ -74,6 +89,7 @@ bool iter_next(struct interp *in, struct iter *it, struct value *ret) {
         uint32_t cp;
         const size_t n = str_char(of.str, it->at, &cp);
         *ret = interp_part(in, of.str, it->at, it->at + n);
+        *ret = interp_str(in, str_as_markup(&in->arena, ret->str, false)); /* as in Python */
         it->at += n;
         return !in->failed;
     }
@@ -103,7 +119,7 @@ struct generator *generator_new(struct interp *in, enum generator_kind kind, str
         return NULL;
 
     g->kind = kind;
-    g->source = iter_init(in, source);
+    g->source = (struct iter){.of = source};
     g->depth = source.kind == V_GENERATOR ? source.generator->depth + 1 : 0;
     g->otherwise = value_none();
     if (g->depth >= MAX_GENERATORS)

@@ -2,8 +2,8 @@
 /*
  * iter - walking over values, and the lazy generators of map, select and their kin.
  *
- * As in Python, a generator can be walked once, is computed as it is walked, and is true however
- * little it would give. Lists are walked live (what is appended meanwhile is seen).
+ * As in Python, a generator can be walked once, is computed (and fails) as it is walked, and is
+ * true however little it would give. Lists are walked live (what is appended meanwhile is seen).
  */
 #ifndef KVASIR_JINJA_ITER_H
 #define KVASIR_JINJA_ITER_H
@@ -20,7 +20,7 @@ struct iter {
 };
 
 enum generator_kind {
-    GENERATE_ITEMS,  /* what the source gives */
+    GENERATE_ALL,    /* what the source gives, or what the builtin makes of it at once */
     GENERATE_MAP,    /* filter applied */
     GENERATE_LOOKUP, /* attribute path looked up */
     GENERATE_SELECT, /* what passes a test */
@@ -30,6 +30,7 @@ enum generator_kind {
 struct generator {
     enum generator_kind kind;
     uint32_t depth; /* how many generators lie below this one */
+    bool started;   /* nothing is asked of the source before the first item is */
     struct iter source;
     const struct builtin *builtin; /* filter or test; NULL: truth */
     struct args args;              /* of builtin; in the arena */

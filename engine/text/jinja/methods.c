@@ -131,6 +131,33 @@ static const struct builtin tuple_methods[] = {
     {"index", "value", seq_index},
 };
 
+/* --- Ranges ------------------------------------------------------------------------------------ */
+
+/* Which item of the range a number is, or -1. */
+static int64_t range_position(const struct range *range, struct value v) {
+    if (!value_is_integral(v))
+        return -1;
+    const int64_t distance = value_as_int(v) - range->start;
+    const int64_t at = distance / range->step;
+    return distance % range->step == 0 && at >= 0 && at < range->n ? at : -1;
+}
+
+static BUILTIN(range_count) {
+    return value_int(range_position(self.range, args->pos[0]) >= 0);
+}
+
+static BUILTIN(range_index) {
+    const int64_t at = range_position(self.range, args->pos[0]);
+    if (at < 0)
+        interp_fail(in, "the item is not in range");
+    return value_int(at);
+}
+
+static const struct builtin range_methods[] = {
+    {"count", "value", range_count},
+    {"index", "value", range_index},
+};
+
 /* --- Dicts ------------------------------------------------------------------------------------- */
 
 static struct value dict_view(struct interp *in, const struct dict *dict, enum value_kind kind) {
@@ -318,6 +345,8 @@ const struct builtin *method_find(struct value self, const char *name, size_t le
         return FIND(list_methods);
     case V_TUPLE:
         return FIND(tuple_methods);
+    case V_RANGE:
+        return FIND(range_methods);
     case V_DICT:
         return FIND(dict_methods);
     case V_LOOP:

@@ -78,12 +78,11 @@ static void append_dict(struct interp *in, struct strb *b, const struct dict *di
 
 static void append_range(struct strb *b, const struct range *range) {
     char text[96];
-    const int64_t stop = range->start + range->n * range->step;
-    const int n =
-        range->step == 1
-            ? snprintf(text, sizeof text, "range(%" PRId64 ", %" PRId64 ")", range->start, stop)
-            : snprintf(text, sizeof text, "range(%" PRId64 ", %" PRId64 ", %" PRId64 ")",
-                       range->start, stop, range->step);
+    const int n = range->step == 1
+                      ? snprintf(text, sizeof text, "range(%" PRId64 ", %" PRId64 ")", range->start,
+                                 range->stop)
+                      : snprintf(text, sizeof text, "range(%" PRId64 ", %" PRId64 ", %" PRId64 ")",
+                                 range->start, range->stop, range->step);
     strb_append(b, text, (size_t)n, /* user= */ false);
 }
 

@@ -107,6 +107,7 @@ struct dict {
 
 struct range {
     int64_t start;
+    int64_t stop; /* as it was given, for its text */
     int64_t step; /* not 0 */
     int64_t n;
 };
