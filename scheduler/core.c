@@ -164,7 +164,7 @@ void core_add(struct core *core, struct seq *seq) {
     seq->serial = core->next_serial++;
     const uint32_t n_live = core->waiting.n + core_n_running(core);
     if (waiting_reserve(&core->waiting, n_live + 1) < 0) {
-        core_end(core, seq, FINISH_ERROR, "out of memory for the queue");
+        core_fail(core, seq, -ENOMEM, "There is not enough memory for the queue.");
         return;
     }
     seq->state = SEQ_WAITING;
@@ -218,7 +218,7 @@ void core_preempt(struct core *core, struct seq *seq) {
     core->counters.preemptions++;
 }
 
-void core_end(struct core *core, struct seq *seq, enum finish_reason finish, const char *error) {
+void core_end(struct core *core, struct seq *seq, enum finish_reason finish) {
     INVARIANT(seq->state != SEQ_ENDED && finish != FINISH_NONE);
 
     if (core->refusal.seq == seq)
@@ -229,16 +229,21 @@ void core_end(struct core *core, struct seq *seq, enum finish_reason finish, con
         leave_running(core, seq);
     seq->state = SEQ_ENDED;
     seq->finish = finish;
-    seq->error = error;
     list_push_back(&core->ended, &seq->link);
     core->n_ended++;
+}
+
+void core_fail(struct core *core, struct seq *seq, int code, const char *text) {
+    seq->error_code = code;
+    seq->error = text;
+    core_end(core, seq, FINISH_ERROR);
 }
 
 void core_cancel(struct core *core, struct seq *seq) {
     if (seq->in_step)
         seq->cancelled = true; /* the step reads its blocks: it ends when that is over */
     else if (seq->state != SEQ_ENDED)
-        core_end(core, seq, FINISH_CANCELLED, NULL);
+        core_end(core, seq, FINISH_CANCELLED);
 }
 
 void core_retire(struct core *core, struct seq *seq) {

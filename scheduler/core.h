@@ -168,7 +168,10 @@ void core_start(struct core *core, struct seq *seq, uint32_t n_reserved, uint64_
 void core_start_decoding(struct core *core, struct seq *seq);
 
 /* Ends a sequence: it gives everything back and waits in core::ended for its event. */
-void core_end(struct core *core, struct seq *seq, enum finish_reason finish, const char *error);
+void core_end(struct core *core, struct seq *seq, enum finish_reason finish);
+
+/* Ends a sequence with FINISH_ERROR; text is a constant. */
+void core_fail(struct core *core, struct seq *seq, int code, const char *text);
 
 /* An ended sequence whose final event was given. */
 void core_retire(struct core *core, struct seq *seq);

@@ -62,6 +62,7 @@ struct seq {
     uint64_t serial;       /* order of arrival in the core */
     uint32_t heap_index;   /* place in core::waiting; valid only while waiting */
     uint64_t scheduled_us; /* first admission; 0: not yet */
+    int error_code;        /* with FINISH_ERROR, as in scheduler_event */
     const char *error;     /* with FINISH_ERROR; a constant */
 
     struct scheduler_request *request; /* owned: sampling, stop ids, priority */

@@ -165,8 +165,9 @@ static bool memory_failed(const struct choice *choice) {
            buf_failed(&choice->prompt_logprobs);
 }
 
-static void fail(struct choice *choice, const char *message) {
+static void fail(struct choice *choice, int code, const char *message) {
     choice->finish = FINISH_ERROR;
+    choice->error_code = code;
     choice->error = message;
 }
 
@@ -195,10 +196,11 @@ bool choice_take_event(struct choice *choice, const struct scheduler_event *even
         const char *text =
             event->error ? event->error : "The engine could not compute this sequence.";
         const char *copy = arena_dup(&choice->gen->x->arena, text, strlen(text));
-        fail(choice, copy ? copy : "The engine could not compute this sequence.");
+        fail(choice, event->error_code,
+             copy ? copy : "The engine could not compute this sequence.");
     } else if (event->finish == FINISH_CANCELLED)
-        fail(choice, "The server is shutting down."); /* not cancelled by us: it would be unknown */
+        fail(choice, -ESHUTDOWN, "The server is shutting down."); /* else the id would be unknown */
     else if (r < 0 || memory_failed(choice))
-        fail(choice, "There is not enough memory to go on with this request.");
+        fail(choice, -ENOMEM, "There is not enough memory to go on with this request.");
     return choice->finish != FINISH_NONE;
 }

@@ -215,6 +215,7 @@ static const struct {
     {-EAGAIN, 429, "rate_limit_exceeded"},
     {-ESHUTDOWN, 503, "shutting_down"},
     {-ENOMEM, 503, "overloaded"},
+    {-EIO, 500, "engine_error"},
 };
 
 const char *exchange_error_code(int code) {
@@ -225,6 +226,14 @@ const char *exchange_error_code(int code) {
     return "internal_error";
 }
 
+int exchange_error_status(int code) {
+    for (size_t i = 0; i < sizeof rejections / sizeof rejections[0]; i++) {
+        if (rejections[i].code == code)
+            return rejections[i].status;
+    }
+    return 500;
+}
+
 static void add_retry_after(struct exchange *x) {
     const uint32_t ms = server_retry_after_ms(x->server);
     exchange_header(x, "retry-after", "%u", (ms + 999) / 1000);
@@ -233,11 +242,7 @@ static void add_retry_after(struct exchange *x) {
 }
 
 void exchange_reject(struct exchange *x, int code, const struct error *error) {
-    int status = 500;
-    for (size_t i = 0; i < sizeof rejections / sizeof rejections[0]; i++) {
-        if (rejections[i].code == code)
-            status = rejections[i].status;
-    }
+    const int status = exchange_error_status(code);
     const char *message = error->message;
     if (!message[0])
         message = code == -ENOMEM ? "There is not enough memory for this request now."

@@ -94,7 +94,8 @@ void exchange_stream_send(struct exchange *x, struct buf *bytes);
 void exchange_stream_end(struct exchange *x); /* the exchange may be freed on return */
 size_t exchange_queued_bytes(const struct exchange *x);
 
-/* The id of errno code for the client, as exchange_reject sends it (for errors inside a stream). */
-const char *exchange_error_code(int code);
+/* What exchange_reject makes of a negative errno: the one table of what errors mean to a client. */
+const char *exchange_error_code(int code); /* its id; NULL: none but the message */
+int exchange_error_status(int code);
 
 #endif

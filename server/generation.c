@@ -156,17 +156,20 @@ static void reject(struct generation *gen, int code, const struct error *error) 
 }
 
 /* It was admitted and cannot go on. Before the first byte that is a status, after it an event. */
-static void fail(struct generation *gen, int status, const char *code, const char *message) {
+static void fail(struct generation *gen, int code, const char *message) {
     struct exchange *x = gen->x;
     fill_access(gen);
     if (!gen->begun) {
-        exchange_error(x, status, code, NULL, "%s", message);
+        struct error error = {0};
+        (void)error_set(&error, code, "%s", message); /* gives the code back */
+        exchange_reject(x, code, &error);
         end(gen);
         return;
     }
     x->access.phase = "failed while streaming";
     sse_begin(&gen->out);
-    http_error_write_body(&gen->out, message, http_error_type(status), NULL, code);
+    http_error_write_body(&gen->out, message, http_error_type(exchange_error_status(code)), NULL,
+                          exchange_error_code(code));
     sse_end(&gen->out);
     x->on_gone = NULL; /* nothing is left to cancel; end() below is the only one */
     exchange_stream_send(x, &gen->out);
@@ -374,7 +377,7 @@ static void flush(struct generation *gen) {
     const struct choice *failed = failed_choice(gen);
     if (failed) {
         cancel_open(gen, ABORT_SIBLING_FAILED);
-        fail(gen, 500, "engine_error", failed->error);
+        fail(gen, failed->error_code, failed->error);
     } else if (gen->request.stream) {
         if (!cut_slow_reader(gen)) {
             const bool ended = gen->n_open == 0;
@@ -557,7 +560,7 @@ void generation_abort_all(struct server *server) {
         struct exchange *x = gen->x;
         exchange_ref(x);
         cancel_open(gen, ABORT_SHUTDOWN);
-        fail(gen, 503, "shutting_down", "The server is shutting down.");
+        fail(gen, -ESHUTDOWN, "The server is shutting down.");
         exchange_unref(x);
     }
 }

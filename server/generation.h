@@ -68,7 +68,8 @@ struct choice {
     enum finish_reason finish;
     token_id stop_token; /* TOKEN_NONE: none */
     int stop_index;      /* of the stop string; -1: none */
-    const char *error;   /* with FINISH_ERROR; in the exchange's arena */
+    int error_code;      /* with FINISH_ERROR: a negative errno, see exchange_reject */
+    const char *error;   /* its sentence; in the exchange's arena */
     bool started;        /* stream: its first chunk was written */
 };
 

@@ -34,7 +34,7 @@ MUTATIONS = [
      '«pool_unref(&core->pool, seq->blocks[--seq->n_blocks]);»',
      'pool_unref(&core->pool, *seq->blocks++); seq->n_blocks--;'),
     ('a step gives a sequence its end twice', 'apply.c',
-     'core_end(core, seq, finish, error);\n    «core_retire(core, seq);»', ';'),
+     'core_end(core, seq, finish);\n        «core_retire(core, seq);»', ';'),
     ('a preemption forgets the output', 'core.c',
      'core_preempt(struct core *core, struct seq *seq) {\n    «leave_running(core, seq);»',
      'leave_running(core, seq); seq->n_tokens = seq->n_prompt;'),

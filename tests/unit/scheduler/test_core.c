@@ -15,6 +15,7 @@ struct seen {
     seq_id id;
     token_id token;
     enum finish_reason finish;
+    int error_code;
 };
 
 struct rig {
@@ -117,8 +118,11 @@ static void apply(struct rig *rig) {
     for (uint32_t i = 0; i < output->n_events; i++) {
         const struct scheduler_event *event = &output->events[i];
         assert_true(rig->n_seen < MAX_SEEN);
-        rig->seen[rig->n_seen++] =
-            (struct seen){.id = event->id, .token = event->token, .finish = event->finish};
+        rig->seen[rig->n_seen++] = (struct seen){.id = event->id,
+                                                 .token = event->token,
+                                                 .finish = event->finish,
+                                                 .error_code = event->error_code};
+        assert_true((event->finish == FINISH_ERROR) == (event->error != NULL));
     }
     scheduler_output_free(output);
     check(rig);
@@ -698,6 +702,7 @@ static void test_core_bad_row_ends_its_sequence_only_and_is_not_cached(void **st
     assert_int_equal(rig->seen[0].token, 5); /* events of the step, then the ends */
     assert_int_equal(rig->seen[1].id, 2);
     assert_int_equal(rig->seen[1].finish, FINISH_ERROR);
+    assert_int_equal(rig->seen[1].error_code, -EIO);
     assert_int_equal(rig->core->prefix.n_published, 2); /* those of the first */
     rig_free(rig);
 }
@@ -774,6 +779,31 @@ static void test_core_add_without_memory_ends_with_an_error(void **state) {
     mem_set_fault_hook(NULL, NULL);
     run_out(rig);
     assert_answer(rig, 1, 1, 3, 0, FINISH_ERROR);
+    assert_int_equal(rig->seen[0].error_code, -ENOMEM);
+    rig_free(rig);
+}
+
+static void test_core_token_without_memory_ends_its_sequence_with_enomem(void **state) {
+    (void)state;
+    struct rig *rig = rig_new();
+    rig->options.max_model_len = 200;
+    rig->options.n_blocks = 64;
+    rig_start(rig);
+    (void)add(rig, 1, 3, 100);
+    while (rig->n_seen < 64) /* the room that it begins with */
+        step(rig);
+    plan(rig);
+    compute(rig);
+    struct scheduler_output *output = core_output_create(rig->core);
+    mem_set_fault_hook(fail_all, NULL);
+    core_apply(rig->core, &rig->result, rig->step_rc, 20, output);
+    mem_set_fault_hook(NULL, NULL);
+    assert_int_equal(output->n_events, 1);
+    assert_int_equal(output->events[0].finish, FINISH_ERROR);
+    assert_int_equal(output->events[0].error_code, -ENOMEM);
+    assert_int_equal(output->events[0].token, TOKEN_NONE);
+    scheduler_output_free(output);
+    check(rig);
     rig_free(rig);
 }
 
@@ -912,6 +942,7 @@ int main(void) {
         cmocka_unit_test(test_core_missing_or_foreign_token_is_an_error_not_a_crash),
         cmocka_unit_test(test_core_pool_ends_a_lone_sequence_at_its_last_slot),
         cmocka_unit_test(test_core_add_without_memory_ends_with_an_error),
+        cmocka_unit_test(test_core_token_without_memory_ends_its_sequence_with_enomem),
         cmocka_unit_test(test_seq_that_can_never_fit_is_refused_with_both_numbers),
         cmocka_unit_test(test_seq_with_a_foreign_token_or_none_is_refused),
         cmocka_unit_test(test_core_create_names_the_option_that_is_wrong),
