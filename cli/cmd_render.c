@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * render - the exact prompt that a template makes of its variables, and nothing else, on standard
- * output. With --template the members of the request are the variables, as they are.
+ * render - the exact prompt that a template makes, and nothing else, on standard output. With
+ * --template the members of the request are the variables, as they are; with MODEL the request is
+ * one of /v1/chat/completions, checked and normalised as in serving.
  */
 
 #include <errno.h>
@@ -9,7 +10,11 @@
 
 #include "kvasir/chat.h"
 #include "kvasir/file.h"
+#include "kvasir/hub.h"
 #include "kvasir/mem.h"
+#include "kvasir/model.h"
+#include "kvasir/server.h"
+#include "kvasir/tokenizer.h"
 
 #include "../server/json_value.h"
 #include "cli.h"
@@ -44,7 +49,7 @@ static int read_variables(const char *path, struct arena *arena, struct chat_val
     return r < 0 ? error_prefix(reterr, r, "%.200s", path) : 0;
 }
 
-/* The prompt of a template file. A model's own template gets its prompt beside this function. */
+/* The prompt of a template file. */
 static int render_template(const struct render_options *asked, struct chat_clock now,
                            struct chat_prompt *ret_prompt, struct error *reterr) {
     struct arena arena;
@@ -64,6 +69,52 @@ free_arena:
     return r;
 }
 
+/* The prompt that serving this opened model would make of the request. */
+static int render_chat(const struct model *model, const struct render_options *asked,
+                       struct chat_clock now, struct chat_prompt *ret_prompt,
+                       struct error *reterr) {
+    const struct model_info *info = model_info(model);
+    struct chat_template *tmpl = NULL;
+    struct tokenizer *tokenizer = NULL;
+    char *body = NULL;
+    size_t len = 0;
+    if (!info->chat_template)
+        return error_set(reterr, -EINVAL, "%s: the model has no chat template", info->path);
+
+    int r = chat_template_parse(info->chat_template, info->chat_template_len, "chat_template",
+                                &tmpl, reterr);
+    if (r == 0)
+        r = model_open_tokenizer(model, &tokenizer, reterr);
+    if (r == 0)
+        r = file_read(asked->request, MAX_REQUEST_BYTES, &body, &len, reterr);
+    if (r == 0)
+        r = server_render_chat(body, len, tokenizer, tmpl, now, ret_prompt, reterr);
+    mem_free(body);
+    tokenizer_close(tokenizer);
+    chat_template_free(tmpl);
+    return r;
+}
+
+static int render_model(const struct render_options *asked, struct chat_clock now,
+                        struct chat_prompt *ret_prompt, struct error *reterr) {
+    struct hub_model found;
+    struct model *model;
+    int r = hub_resolve(asked->model, &found, reterr);
+    if (r == 0)
+        r = model_open(found.path, &model, reterr);
+    if (r < 0)
+        return r;
+
+    r = render_chat(model, asked, now, ret_prompt, reterr);
+    model_close(model);
+    return r;
+}
+
+/* What is wrong with the command line as a whole; NULL: nothing. */
+static const char *usage_problem(const struct render_options *asked) {
+    return !asked->model == !asked->template_path ? "give one of MODEL and --template FILE" : NULL;
+}
+
 int cmd_render(int argc, char **argv) {
     struct render_options asked;
     struct options options;
@@ -74,15 +125,20 @@ int cmd_render(int argc, char **argv) {
     struct error error = {.message = ""};
     struct chat_clock now = iso_time_now();
     struct chat_prompt prompt = {.n_user_ranges = 0};
-    if (asked.now && iso_time_parse(asked.now, &now, &error) < 0) {
+    const char *problem = usage_problem(&asked);
+    int r = problem ? error_set(&error, -EINVAL, "%s", problem) : 0;
+    if (r == 0 && asked.now)
+        r = iso_time_parse(asked.now, &now, &error);
+    if (r < 0) {
         (void)cli_fail("render", &error); /* bad usage has a status of its own */
         status = CLI_USAGE;
-    } else if (render_template(&asked, now, &prompt, &error) < 0) {
-        status = cli_fail("render", &error);
     } else {
-        (void)fwrite(prompt.text.data, 1, prompt.text.len, stdout); /* main checks the stream */
-        status = CLI_DONE;
+        r = asked.model ? render_model(&asked, now, &prompt, &error)
+                        : render_template(&asked, now, &prompt, &error);
+        status = r < 0 ? cli_fail("render", &error) : CLI_DONE;
     }
+    if (status == CLI_DONE)
+        (void)fwrite(prompt.text.data, 1, prompt.text.len, stdout); /* main checks the stream */
     chat_prompt_fini(&prompt);
     options_fini(&options);
     return status;

@@ -176,10 +176,16 @@ const struct option_table tokenize_option_table = {
 
 #define FIELD(name) offsetof(struct render_options, name)
 static const struct option render_rows[] = {
-    {.name = "template",
+    {.name = "model",
      .group = "options",
      .type = OPTION_STRING,
-     .flags = OPTION_REQUIRED,
+     .flags = OPTION_POSITIONAL,
+     .metavar = "MODEL",
+     .offset = FIELD(model),
+     .help = "Use this model's template; the request is one of /v1/chat/completions, checked and "
+             "normalised as in serving. " MODEL_HELP},
+    {.name = "template",
+     .type = OPTION_STRING,
      .metavar = "FILE",
      .offset = FIELD(template_path),
      .help = "Render this Jinja template; the members of the request are its variables, as they "
@@ -201,11 +207,12 @@ static const struct option render_rows[] = {
 
 const struct option_table render_option_table = {
     .command = "render",
-    .synopsis = "--template FILE --request FILE.json [--now ISO-8601]",
+    .synopsis = "(MODEL | --template FILE) --request FILE.json [--now ISO-8601]",
     .about =
         "Prints the exact prompt that a chat template makes. An error of the template goes to\n"
         "standard error, with exit status 1.",
-    .examples = "  kvasir render --template chat_template.jinja --request variables.json\n",
+    .examples = "  kvasir render ./Qwen3-0.6B --request chat.json\n"
+                "  kvasir render --template chat_template.jinja --request variables.json\n",
     ROWS(render_rows),
     .values_size = sizeof(struct render_options),
 };

@@ -124,6 +124,6 @@ int params_parse_ids(const json_t *array, const char *param, uint32_t max_ids,
                      struct error *reterr) KV_MUST_CHECK;
 
 /* The sampling parameters of one choice (arrays lent). */
-struct sampling_params gen_request_sampling(const struct gen_request *request, uint32_t choice);
+struct sampling_params gen_request_sampling(const struct gen_request *q, uint32_t choice);
 
 #endif

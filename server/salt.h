@@ -11,6 +11,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-uint64_t salt_hash(const uint64_t key[2], const void *bytes, size_t len);
+uint64_t salt_hash(const uint64_t key[2], const void *data, size_t len);
 
 #endif

@@ -20,23 +20,54 @@ struct replay {
     struct bpe *bpe;
     uint32_t *first_waiting; /* [n_tokens] merge, plus one */
     uint32_t *next_waiting;  /* [n_merges] merge, plus one */
-    uint32_t due;            /* list of merges whose parts exist now, by next_waiting */
+    uint32_t *due;           /* heap of merges whose parts exist now, shortest result first */
+    uint32_t n_due;
 };
 
 static bool exists(const struct bpe *bpe, token_id id) {
     return bpe->tokens[id].born != BPE_UNREACHABLE;
 }
 
-/* Moves the merges that waited for id to the list of those that are due. */
-static void wake(struct replay *replay, token_id id) {
-    uint32_t waiting = replay->first_waiting[id];
-    replay->first_waiting[id] = 0;
-    while (waiting) {
-        const uint32_t next = replay->next_waiting[waiting - 1];
-        replay->next_waiting[waiting - 1] = replay->due;
-        replay->due = waiting;
-        waiting = next;
+static uint32_t result_len(const struct replay *replay, uint32_t merge) {
+    return replay->bpe->links[replay->bpe->merges[merge].result].len;
+}
+
+static void push_due(struct replay *replay, uint32_t merge) {
+    uint32_t i = replay->n_due++;
+    while (i > 0 && result_len(replay, merge) < result_len(replay, replay->due[(i - 1) / 2])) {
+        replay->due[i] = replay->due[(i - 1) / 2];
+        i = (i - 1) / 2;
     }
+    replay->due[i] = merge;
+}
+
+/* The merge with the shortest result: what it makes may bar a longer one. */
+static uint32_t pop_due(struct replay *replay) {
+    const uint32_t top = replay->due[0];
+    const uint32_t last = replay->due[--replay->n_due];
+    uint32_t i = 0;
+    for (;;) {
+        uint32_t child = 2 * i + 1;
+        if (child >= replay->n_due)
+            break;
+        if (child + 1 < replay->n_due &&
+            result_len(replay, replay->due[child + 1]) < result_len(replay, replay->due[child]))
+            child++;
+        if (result_len(replay, replay->due[child]) >= result_len(replay, last))
+            break;
+        replay->due[i] = replay->due[child];
+        i = child;
+    }
+    replay->due[i] = last;
+    return top;
+}
+
+/* The merges that waited for id are due. */
+static void wake(struct replay *replay, token_id id) {
+    for (uint32_t waiting = replay->first_waiting[id]; waiting;
+         waiting = replay->next_waiting[waiting - 1])
+        push_due(replay, waiting - 1);
+    replay->first_waiting[id] = 0;
 }
 
 /* Gives the merge's result its split if its own bytes are merged so; or lets the merge wait. */
@@ -66,32 +97,21 @@ static void consider(struct replay *replay, uint32_t i, uint32_t era) {
     wake(replay, merge->result);
 }
 
-/* Takes the merge with the shortest result from the due ones: what it makes may bar a longer. */
-static uint32_t take_due(struct replay *replay) {
-    const struct bpe *bpe = replay->bpe;
-    uint32_t *best = &replay->due;
-    for (uint32_t *at = &replay->due; *at; at = &replay->next_waiting[*at - 1])
-        if (bpe->links[bpe->merges[*at - 1].result].len <
-            bpe->links[bpe->merges[*best - 1].result].len)
-            best = at;
-    const uint32_t taken = *best - 1;
-    *best = replay->next_waiting[taken];
-    return taken;
-}
-
 int bpe_replay(struct bpe *bpe) {
     struct replay replay = {
         .bpe = bpe,
         .first_waiting = mem_alloc_zero(bpe->n_tokens ? bpe->n_tokens : 1, sizeof(uint32_t)),
         .next_waiting = mem_alloc_zero(bpe->n_merges ? bpe->n_merges : 1, sizeof(uint32_t)),
     };
-    const bool ok = replay.first_waiting && replay.next_waiting;
+    replay.due = mem_alloc_array(bpe->n_merges ? bpe->n_merges : 1, sizeof *replay.due);
+    const bool ok = replay.first_waiting && replay.next_waiting && replay.due;
 
     for (uint32_t era = 0; ok && era < bpe->n_merges; era++) {
         consider(&replay, era, era);
-        while (replay.due)
-            consider(&replay, take_due(&replay), era);
+        while (replay.n_due > 0)
+            consider(&replay, pop_due(&replay), era);
     }
+    mem_free(replay.due);
     mem_free(replay.next_waiting);
     mem_free(replay.first_waiting);
     return ok ? 0 : -ENOMEM;

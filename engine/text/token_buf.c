@@ -13,7 +13,7 @@ int token_buf_grow(struct token_buf *buf, size_t n) {
         return -ENOMEM;
     size_t cap = buf->cap ? buf->cap : FIRST_CAP;
     while (cap < need)
-        cap = cap > need / 2 ? need : cap * 2;
+        cap = cap > SIZE_MAX / 2 ? need : cap * 2;
 
     size_t bytes;
     token_id *ids = size_mul(cap, sizeof *ids, &bytes) ? mem_realloc(buf->ids, bytes) : NULL;

@@ -35,8 +35,7 @@ static uint64_t encode_once(const struct tokenizer *tokenizer, const char *text,
     for (size_t done = 0; done < len; done += part) {
         const size_t n = len - done < part ? len - done : part;
         ids.n = 0;
-        if (tokenizer_encode(tokenizer, text + done, n, TOKENIZER_PARSE_SPECIAL, NULL, 0, &ids) <
-            0)
+        if (tokenizer_encode(tokenizer, text + done, n, TOKENIZER_PARSE_SPECIAL, NULL, 0, &ids) < 0)
             return 0;
         *ret_n_ids += ids.n;
     }

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,7 +39,7 @@ struct fixture {
     pthread_t thread;
     bool joined;
     int run_result;
-    volatile bool ended;
+    atomic_bool ended; /* set by the loop's thread */
 };
 
 static void pause_ms(unsigned ms) {

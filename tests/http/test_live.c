@@ -336,6 +336,7 @@ static void test_connections_are_capped(void **state) {
     (void)state;
     struct fixture *f = fixture_start(&(struct fixture_options){.max_connections = 3});
     int fds[3];
+    pause_ms(200); /* until the connection that saw the service is gone */
     for (int i = 0; i < 3; i++)
         fds[i] = fixture_connect(f);
     pause_ms(50);

@@ -15,16 +15,18 @@ struct scope *scope_new(struct interp *in, struct scope *parent) {
     return scope;
 }
 
-static struct binding *find(const struct scope *scope, const struct str *name) {
-    for (struct binding *b = scope->bindings; b; b = b->next) {
-        if (b->name == name)
-            return b;
-    }
-    return NULL;
+/* What was passed over is charged: a template may fill a scope with names. */
+static struct binding *find(struct interp *in, const struct scope *scope, const struct str *name) {
+    uint64_t n_passed = 0;
+    struct binding *b = scope->bindings;
+    for (; b && b->name != name; b = b->next)
+        n_passed++;
+    (void)interp_charge(in, n_passed / 32); /* failure is sticky */
+    return b;
 }
 
 void scope_set(struct interp *in, struct scope *scope, const struct str *name, struct value v) {
-    struct binding *binding = find(scope, name);
+    struct binding *binding = find(in, scope, name);
     if (!binding) {
         binding = interp_alloc(in, 1, sizeof *binding);
         if (!binding)
@@ -76,7 +78,7 @@ static struct value resolve(struct interp *in, const struct str *name) {
 
 struct value scope_lookup(struct interp *in, const struct str *name) {
     for (const struct scope *scope = in->scope; scope; scope = scope->parent) {
-        const struct binding *binding = find(scope, name);
+        const struct binding *binding = find(in, scope, name);
         if (binding)
             return binding->value;
     }

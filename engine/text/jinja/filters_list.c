@@ -321,7 +321,7 @@ BUILTIN(filter_groupby) {
     for (size_t i = 0; i < list->n && !in->failed;) {
         struct seq *members = interp_seq(in, 0);
         const size_t start = i;
-        for (; i < list->n && value_equal(sorted_keys->items[i], sorted_keys->items[start]); i++)
+        for (; i < list->n && op_equal(in, sorted_keys->items[i], sorted_keys->items[start]); i++)
             interp_add(in, members, list->items[i]);
         struct value grouper = sorted_keys->items[start];
         if (ignore_case)

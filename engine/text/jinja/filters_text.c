@@ -193,13 +193,17 @@ BUILTIN(filter_striptags) {
     const struct str *s = as_text(in, self);
     struct strb b = interp_builder(in);
     bool space = false;
+    bool closable = true; /* a > may still come */
     for (size_t i = 0; i < s->len && interp_charge(in, 1);) {
         uint32_t cp;
         const size_t n = str_char(s, i, &cp);
-        const char *close = cp == '<' ? memchr(s->bytes + i, '>', s->len - i) : NULL;
-        if (close) {
-            i = (size_t)(close - s->bytes) + 1;
-            continue;
+        if (cp == '<' && closable) {
+            const char *close = memchr(s->bytes + i, '>', s->len - i);
+            closable = close != NULL;
+            if (close) {
+                i = (size_t)(close - s->bytes) + 1;
+                continue;
+            }
         }
         if (unicode_is_space(cp)) {
             space = b.len > 0;

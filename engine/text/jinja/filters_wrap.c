@@ -48,11 +48,11 @@ static bool is_hyphen(const struct wrapper *w, size_t i) {
 /* The end of a dash (two hyphens or more between words) at i, or 0. */
 static size_t dash_end(const struct wrapper *w, size_t i) {
     size_t end = i;
+    if (i == 0 || !is_word_mark(w->cps[i - 1])) /* asked first: a run of hyphens is walked once */
+        return 0;
     while (is_hyphen(w, end))
         end++;
-    const bool between =
-        i > 0 && is_word_mark(w->cps[i - 1]) && end < w->n && unicode_is_word(w->cps[end]);
-    return end - i >= 2 && between ? end : 0;
+    return end - i >= 2 && end < w->n && unicode_is_word(w->cps[end]) ? end : 0;
 }
 
 /* Whether the hyphen at i joins parts of a word: aa-bb, or a-a-bb. */

@@ -8,7 +8,7 @@
 #include "kvasir/clock.h"
 #include "kvasir/mem.h"
 
-enum { CLOCK_EVERY_STEPS = 4096, NESTING_PER_CALL = 8 };
+enum { CLOCK_EVERY_STEPS = 1024, NESTING_PER_CALL = 8 };
 
 void interp_fail(struct interp *in, const char *fmt, ...) {
     if (in->failed)

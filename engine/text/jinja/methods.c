@@ -37,7 +37,7 @@ static BUILTIN(list_insert) {
     struct seq *list = self.seq;
     const size_t at = clamped(arg_int(in, args, 0, 0), list->n);
     interp_add(in, list, args->pos[1]);
-    if (in->failed)
+    if (!interp_charge(in, list->n / 64))
         return value_none();
     memmove(list->items + at + 1, list->items + at, (list->n - 1 - at) * sizeof *list->items);
     list->items[at] = args->pos[1];
@@ -59,7 +59,7 @@ static BUILTIN(list_pop) {
 
 static size_t position(struct interp *in, const struct seq *seq, struct value item) {
     for (size_t i = 0; i < seq->n && interp_charge(in, 1); i++) {
-        if (value_equal(seq->items[i], item))
+        if (op_equal(in, seq->items[i], item))
             return i;
     }
     return SIZE_MAX;
@@ -101,7 +101,7 @@ static BUILTIN(list_sort) {
 static BUILTIN(seq_count) {
     int64_t n = 0;
     for (size_t i = 0; i < self.seq->n && interp_charge(in, 1); i++)
-        n += value_equal(self.seq->items[i], args->pos[0]);
+        n += op_equal(in, self.seq->items[i], args->pos[0]);
     return value_int(n);
 }
 
@@ -234,9 +234,9 @@ static BUILTIN(dict_setdefault) {
     return or_none(args->pos[1]);
 }
 
-static BUILTIN(dict_clear) {
-    while (self.dict->n > 0 && interp_charge(in, 1))
-        dict_remove(self.dict, self.dict->n - 1);
+static BUILTIN(dict_clear_method) {
+    (void)interp_charge(in, 1 + self.dict->n / 16); /* failure is sticky */
+    dict_clear(self.dict);
     return value_none();
 }
 
@@ -279,7 +279,7 @@ static BUILTIN(dict_update) {
 }
 
 static const struct builtin dict_methods[] = {
-    {"clear", "", dict_clear},
+    {"clear", "", dict_clear_method},
     {"copy", "", dict_copy_method},
     {"get", "key default?", dict_get_method},
     {"items", "", dict_items},
@@ -305,9 +305,8 @@ static BUILTIN(loop_changed) {
     struct seq *now = interp_seq(in, args->n_pos);
     for (size_t i = 0; i < args->n_pos; i++)
         interp_add(in, now, args->pos[i]);
-    const bool changed =
-        !self.loop->changed ||
-        !value_equal(value_seq(V_TUPLE, now), value_seq(V_TUPLE, self.loop->changed));
+    const bool changed = !self.loop->changed || !op_equal(in, value_seq(V_TUPLE, now),
+                                                          value_seq(V_TUPLE, self.loop->changed));
     if (changed)
         self.loop->changed = now;
     return value_bool(changed);

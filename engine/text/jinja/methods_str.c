@@ -134,7 +134,8 @@ static struct value has_affix(struct interp *in, struct value self, const struct
                     value_type_name(wanted));
     for (size_t i = 0; !in->failed && i < wanted.seq->n; i++) {
         const struct value item = wanted.seq->items[i];
-        if (item.kind == V_STR && matches(self.str, from, to, item.str))
+        if (item.kind == V_STR && interp_charge_bytes(in, item.str->len) &&
+            matches(self.str, from, to, item.str))
             return value_bool(true);
     }
     return value_bool(false);

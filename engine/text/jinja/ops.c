@@ -267,6 +267,13 @@ struct value op_arithmetic(struct interp *in, enum binary_op op, struct value a,
 
 /* --- Comparison ------------------------------------------------------------------------------- */
 
+bool op_equal(struct interp *in, struct value a, struct value b) {
+    const uint64_t steps = in->limits.max_steps > in->steps ? in->limits.max_steps - in->steps : 0;
+    uint64_t budget = steps + 1;
+    const bool equal = value_equal(a, b, &budget);
+    return interp_charge(in, steps + 1 - budget) && equal;
+}
+
 static int order_at(struct interp *in, struct value a, struct value b, enum binary_op op,
                     int depth) {
     if (value_is_number(a) && value_is_number(b)) {
@@ -280,7 +287,7 @@ static int order_at(struct interp *in, struct value a, struct value b, enum bina
         return x < y ? -1 : x > y;
     }
     if (a.kind == V_STR && b.kind == V_STR)
-        return str_compare(a.str, b.str);
+        return interp_charge_bytes(in, a.str->len) ? str_compare(a.str, b.str) : 0;
     if (a.kind == V_UNDEFINED || b.kind == V_UNDEFINED) {
         op_fail_undefined(in, a.kind == V_UNDEFINED ? a : b);
         return 0;
@@ -291,7 +298,7 @@ static int order_at(struct interp *in, struct value a, struct value b, enum bina
         return 0;
     }
     for (size_t i = 0; i < a.seq->n && i < b.seq->n && interp_charge(in, 1); i++) {
-        if (!value_equal(a.seq->items[i], b.seq->items[i]))
+        if (!op_equal(in, a.seq->items[i], b.seq->items[i]))
             return order_at(in, a.seq->items[i], b.seq->items[i], op, depth + 1);
     }
     return a.seq->n < b.seq->n ? -1 : a.seq->n > b.seq->n;
@@ -310,9 +317,9 @@ bool op_compare(struct interp *in, enum binary_op op, struct value a, struct val
         return false;
     switch (op) {
     case OP_EQ:
-        return value_equal(a, b);
+        return op_equal(in, a, b);
     case OP_NE:
-        return !value_equal(a, b);
+        return !op_equal(in, a, b);
     case OP_IN:
         return op_contains(in, b, a);
     case OP_NOT_IN:
@@ -354,7 +361,7 @@ bool op_contains(struct interp *in, struct value container, struct value item) {
     struct iter it = iter_init(in, container);
     struct value candidate;
     while (iter_next(in, &it, &candidate)) {
-        if (value_equal(candidate, item))
+        if (op_equal(in, candidate, item))
             return true;
     }
     return false;

@@ -15,6 +15,8 @@
 struct value op_arithmetic(struct interp *in, enum binary_op op, struct value a, struct value b);
 struct value op_negate(struct interp *in, struct value v, bool negative);
 
+/* ==; what it looks at is charged. */
+bool op_equal(struct interp *in, struct value a, struct value b);
 bool op_compare(struct interp *in, enum binary_op op, struct value a, struct value b);
 bool op_contains(struct interp *in, struct value container, struct value item);
 

@@ -6,7 +6,13 @@
 #include "kvasir/mem.h"
 #include "kvasir/utf8.h"
 
-enum { FIRST_CAP = 64, FIRST_RUNS = 4, MAX_LEN = 1 << 30, GROW_IN_PLACE_FROM = 256 };
+enum {
+    FIRST_CAP = 64,
+    FIRST_RUNS = 4,
+    MAX_LEN = 1 << 30,
+    GROW_IN_PLACE_FROM = 256,
+    LONG_NEEDLE = 16
+};
 
 /* Bytes that are not continuation bytes; exact because every str is valid UTF-8. */
 size_t str_count_chars(const char *bytes, size_t len) {
@@ -174,11 +180,112 @@ size_t str_char(const struct str *s, size_t byte, uint32_t *ret_codepoint) {
     return n > 0 ? n : 1;
 }
 
+/* --- Searching: plain for short needles, two-way for long ones ------------------------------- */
+
+/* Bytes read forwards or backwards, so that one search finds the first and the last place. */
+struct span {
+    const char *bytes;
+    ptrdiff_t len;
+    bool backwards;
+};
+
+static unsigned char span_at(const struct span *s, ptrdiff_t i) {
+    return (unsigned char)s->bytes[s->backwards ? s->len - 1 - i : i];
+}
+
+/*
+ * The start (less one) of the maximal suffix of x under one order of bytes or its reverse, and its
+ * period. (Crochemore and Perrin, Two-way string-matching, 1991.)
+ */
+static ptrdiff_t maximal_suffix(const struct span *x, bool reversed, ptrdiff_t *ret_period) {
+    ptrdiff_t start = -1;
+    ptrdiff_t j = 0;
+    ptrdiff_t k = 1;
+    ptrdiff_t period = 1;
+    while (j + k < x->len) {
+        const unsigned char a = span_at(x, j + k);
+        const unsigned char b = span_at(x, start + k);
+        if (a == b) {
+            j += k == period ? period : 0;
+            k = k == period ? 1 : k + 1;
+        } else if (reversed ? a > b : a < b) {
+            j += k;
+            k = 1;
+            period = j - start;
+        } else {
+            start = j++;
+            k = period = 1;
+        }
+    }
+    *ret_period = period;
+    return start;
+}
+
+static bool repeats(const struct span *x, ptrdiff_t n, ptrdiff_t period) {
+    for (ptrdiff_t i = 0; i < n; i++) {
+        if (i + period >= x->len || span_at(x, i) != span_at(x, i + period))
+            return false;
+    }
+    return true;
+}
+
+/* Where x begins in y, or -1. Linear in both, whatever they hold, without memory. */
+static ptrdiff_t two_way(const struct span *y, const struct span *x) {
+    ptrdiff_t period;
+    ptrdiff_t reversed_period;
+    ptrdiff_t split = maximal_suffix(x, false, &period);
+    const ptrdiff_t reversed_split = maximal_suffix(x, true, &reversed_period);
+    if (reversed_split >= split) {
+        split = reversed_split;
+        period = reversed_period;
+    }
+    const bool periodic = repeats(x, split + 1, period);
+    if (!periodic)
+        period = (split + 1 > x->len - split - 1 ? split + 1 : x->len - split - 1) + 1;
+
+    ptrdiff_t known = -1; /* bytes of x up to here are known to match (periodic needles) */
+    for (ptrdiff_t j = 0; j <= y->len - x->len;) {
+        ptrdiff_t i = (split > known ? split : known) + 1;
+        while (i < x->len && span_at(x, i) == span_at(y, i + j))
+            i++;
+        if (i < x->len) {
+            j += i - split;
+            known = -1;
+            continue;
+        }
+        i = split;
+        while (i > known && span_at(x, i) == span_at(y, i + j))
+            i--;
+        if (i <= known)
+            return j;
+        j += period;
+        known = periodic ? x->len - period - 1 : -1;
+    }
+    return -1;
+}
+
+/* A needle that may make plain search quadratic. */
+static bool is_long(const struct str *needle) {
+    return needle->len > LONG_NEEDLE;
+}
+
+static size_t find_long(const struct str *s, size_t from, size_t to, const struct str *needle,
+                        bool backwards) {
+    const struct span y = {s->bytes + from, (ptrdiff_t)(to - from), backwards};
+    const struct span x = {needle->bytes, needle->len, backwards};
+    const ptrdiff_t at = two_way(&y, &x);
+    if (at < 0)
+        return SIZE_MAX;
+    return backwards ? to - (size_t)at - needle->len : from + (size_t)at;
+}
+
 size_t str_find(const struct str *s, size_t from, size_t to, const struct str *needle) {
     if (from > to || needle->len > to - from)
         return SIZE_MAX;
     if (needle->len == 0)
         return from;
+    if (is_long(needle))
+        return find_long(s, from, to, needle, /* backwards= */ false);
 
     const char *end = s->bytes + to - needle->len + 1;
     const char *at = s->bytes + from;
@@ -196,6 +303,8 @@ size_t str_find(const struct str *s, size_t from, size_t to, const struct str *n
 size_t str_rfind(const struct str *s, size_t from, size_t to, const struct str *needle) {
     if (from > to || needle->len > to - from)
         return SIZE_MAX;
+    if (is_long(needle))
+        return find_long(s, from, to, needle, /* backwards= */ true);
 
     for (size_t at = to - needle->len + 1; at-- > from;) {
         if (memcmp(s->bytes + at, needle->bytes, needle->len) == 0)
@@ -203,6 +312,8 @@ size_t str_rfind(const struct str *s, size_t from, size_t to, const struct str *
     }
     return SIZE_MAX;
 }
+
+/* --- Building -------------------------------------------------------------------------------- */
 
 static bool fail(struct strb *b, size_t wanted) {
     if (!b->failed)

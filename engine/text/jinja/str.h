@@ -81,7 +81,10 @@ size_t str_offset(const struct str *s, size_t index);
 /* Length of the code point at byte, and its value. byte < len. */
 size_t str_char(const struct str *s, size_t byte, uint32_t *ret_codepoint);
 
-/* First byte at or behind from (before to) where needle begins, or SIZE_MAX; last one for rfind. */
+/*
+ * First byte at or behind from (before to) where needle begins, or SIZE_MAX; last one for rfind.
+ * Linear in the worst case.
+ */
 size_t str_find(const struct str *s, size_t from, size_t to, const struct str *needle);
 size_t str_rfind(const struct str *s, size_t from, size_t to, const struct str *needle);
 

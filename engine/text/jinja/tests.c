@@ -77,7 +77,7 @@ static BUILTIN(test_sameas) {
     if (self.kind != other.kind)
         return value_bool(false);
     if (self.kind <= V_STR)
-        return value_bool(value_equal(self, other));
+        return value_bool(op_equal(in, self, other));
     return value_bool(self.pointer == other.pointer);
 }
 
@@ -105,7 +105,7 @@ static BUILTIN(test_lower) {
 static struct value remainder_is(struct interp *in, struct value self, struct value by,
                                  int64_t wanted) {
     const struct value rest = op_arithmetic(in, OP_MOD, self, by);
-    return value_bool(!in->failed && value_equal(rest, value_int(wanted)));
+    return value_bool(!in->failed && op_equal(in, rest, value_int(wanted)));
 }
 
 static BUILTIN(test_even) {

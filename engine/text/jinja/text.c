@@ -237,13 +237,14 @@ struct value text_strip(struct interp *in, const struct str *s, const struct str
     size_t from = 0;
     size_t to = s->len;
     uint32_t cp;
-    while (left && from < to && interp_charge(in, 1)) {
+    const uint64_t cost = 1 + (chars ? chars->len / 64 : 0);
+    while (left && from < to && interp_charge(in, cost)) {
         const size_t n = str_char(s, from, &cp);
         if (!is_stripped(chars, s, from, n, cp))
             break;
         from += n;
     }
-    while (right && from < to && interp_charge(in, 1)) {
+    while (right && from < to && interp_charge(in, cost)) {
         size_t last = to - 1;
         while (last > from && ((unsigned char)s->bytes[last] & 0xc0) == 0x80)
             last--;

@@ -6,7 +6,7 @@
 
 #include "kvasir/mem.h"
 
-enum { LINEAR_UP_TO = 8, FIRST_CAP = 4, MAX_DEPTH = 64 };
+enum { LINEAR_UP_TO = 8, FIRST_CAP = 4, MAX_DEPTH = 64, MAX_KEY_VALUES = 1 << 12 };
 
 const char *value_type_name(struct value v) {
 #define AS_NAME(kind, name) [kind] = name,
@@ -44,28 +44,34 @@ bool value_truth(struct value v) {
     }
 }
 
-static bool equal_at(struct value a, struct value b, int depth);
+/* What a comparison may still look at, and how deep it is. */
+struct comparison {
+    uint64_t *budget;
+    int depth;
+};
 
-static bool equal_seqs(const struct seq *a, const struct seq *b, int depth) {
+static bool equal_values(struct value a, struct value b, struct comparison c);
+
+static bool equal_seqs(const struct seq *a, const struct seq *b, struct comparison c) {
     if (a == b)
         return true;
     if (a->n != b->n)
         return false;
     for (size_t i = 0; i < a->n; i++) {
-        if (!equal_at(a->items[i], b->items[i], depth))
+        if (!equal_values(a->items[i], b->items[i], c))
             return false;
     }
     return true;
 }
 
-static bool equal_dicts(const struct dict *a, const struct dict *b, int depth) {
+static bool equal_dicts(const struct dict *a, const struct dict *b, struct comparison c) {
     if (a == b)
         return true;
     if (a->n != b->n)
         return false;
     for (size_t i = 0; i < a->n; i++) {
         const struct entry *other = dict_get(b, a->entries[i].key);
-        if (!other || !equal_at(a->entries[i].value, other->value, depth))
+        if (!other || !equal_values(a->entries[i].value, other->value, c))
             return false;
     }
     return true;
@@ -83,10 +89,14 @@ static bool equal_numbers(struct value a, struct value b) {
     return value_as_float(a) == value_as_float(b);
 }
 
-static bool equal_at(struct value a, struct value b, int depth) {
+static bool equal_values(struct value a, struct value b, struct comparison c) {
+    const struct comparison inner = {.budget = c.budget, .depth = c.depth + 1};
+    if (*c.budget == 0)
+        return false;
+    --*c.budget;
     if (value_is_number(a) && value_is_number(b))
         return equal_numbers(a, b);
-    if (a.kind != b.kind || depth >= MAX_DEPTH)
+    if (a.kind != b.kind || c.depth >= MAX_DEPTH)
         return false;
 
     switch (a.kind) {
@@ -94,14 +104,15 @@ static bool equal_at(struct value a, struct value b, int depth) {
     case V_NONE:
         return true;
     case V_STR:
+        *c.budget -= a.str->len / 64 < *c.budget ? a.str->len / 64 : *c.budget;
         return str_equal(a.str, b.str);
     case V_LIST:
     case V_TUPLE:
     case V_KEYS:
     case V_ITEMS:
-        return equal_seqs(a.seq, b.seq, depth + 1);
+        return equal_seqs(a.seq, b.seq, inner);
     case V_DICT:
-        return equal_dicts(a.dict, b.dict, depth + 1);
+        return equal_dicts(a.dict, b.dict, inner);
     case V_RANGE:
         return equal_ranges(a.range, b.range);
     default:
@@ -109,24 +120,34 @@ static bool equal_at(struct value a, struct value b, int depth) {
     }
 }
 
-bool value_equal(struct value a, struct value b) {
-    return equal_at(a, b, 0);
+bool value_equal(struct value a, struct value b, uint64_t *budget) {
+    return equal_values(a, b, (struct comparison){.budget = budget});
 }
 
-static bool hashable_at(struct value v, int depth) {
+/* Keys hold few values, see value_hashable; strings may be long, but there are few of one hash. */
+static bool equal_keys(struct value a, struct value b) {
+    uint64_t budget = UINT64_MAX;
+    return value_equal(a, b, &budget);
+}
+
+static bool hashable_at(struct value v, int depth, uint32_t *left) {
+    if (*left == 0)
+        return false;
+    --*left;
     if (v.kind != V_TUPLE)
         return v.kind != V_LIST && v.kind != V_DICT && v.kind != V_KEYS && v.kind != V_ITEMS;
     if (depth >= MAX_DEPTH)
         return false;
     for (size_t i = 0; i < v.seq->n; i++) {
-        if (!hashable_at(v.seq->items[i], depth + 1))
+        if (!hashable_at(v.seq->items[i], depth + 1, left))
             return false;
     }
     return true;
 }
 
 bool value_hashable(struct value v) {
-    return hashable_at(v, 0);
+    uint32_t left = MAX_KEY_VALUES;
+    return hashable_at(v, 0, &left);
 }
 
 static uint64_t mix(uint64_t h, uint64_t x) {
@@ -260,7 +281,7 @@ static bool grow(struct arena *arena, struct dict *dict) {
 static const struct entry *lookup(const struct dict *dict, struct value key, uint64_t hash) {
     if (!dict->index) {
         for (size_t i = 0; i < dict->n; i++) {
-            if (dict->entries[i].hash == hash && value_equal(dict->entries[i].key, key))
+            if (dict->entries[i].hash == hash && equal_keys(dict->entries[i].key, key))
                 return &dict->entries[i];
         }
         return NULL;
@@ -268,7 +289,7 @@ static const struct entry *lookup(const struct dict *dict, struct value key, uin
     size_t slot = hash & (dict->n_index - 1);
     for (; dict->index[slot]; slot = (slot + 1) & (dict->n_index - 1)) {
         const struct entry *entry = &dict->entries[dict->index[slot] - 1];
-        if (entry->hash == hash && value_equal(entry->key, key))
+        if (entry->hash == hash && equal_keys(entry->key, key))
             return entry;
     }
     return NULL;
@@ -306,6 +327,11 @@ void dict_remove(struct dict *dict, size_t index) {
     dict->n--;
     memmove(dict->entries + index, dict->entries + index + 1,
             (dict->n - index) * sizeof *dict->entries);
+    rebuild_index(dict);
+}
+
+void dict_clear(struct dict *dict) {
+    dict->n = 0;
     rebuild_index(dict);
 }
 

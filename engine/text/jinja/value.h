@@ -175,12 +175,13 @@ const char *value_type_name(struct value v);
 bool value_truth(struct value v);
 
 /*
- * Python's ==. Nested deeper than a fixed depth (64) counts as different, so that a list that
- * holds itself cannot recurse without end.
+ * Python's ==, looking at no more than *budget values, of which it takes what it used: lists that
+ * share their parts can take exponentially long. 0 is left, and the answer is false, when that was
+ * not enough. Nested deeper than 64 counts as different, for a list may hold itself.
  */
-bool value_equal(struct value a, struct value b);
+bool value_equal(struct value a, struct value b, uint64_t *budget);
 
-/* Lists, dicts and what holds them cannot be keys. */
+/* Lists, dicts and what holds them cannot be keys; nor can tuples of very many values. */
 bool value_hashable(struct value v);
 
 /* NULL when memory is exhausted. */
@@ -199,6 +200,8 @@ const struct entry *dict_get_text(const struct dict *dict, const char *bytes, si
 
 /* Forgets entry number index; the order of the others stays. */
 void dict_remove(struct dict *dict, size_t index);
+
+void dict_clear(struct dict *dict);
 
 /* A copy that shares no container memory with dict; items are shared. */
 struct dict *dict_copy(struct arena *arena, const struct dict *dict);

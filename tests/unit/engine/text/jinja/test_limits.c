@@ -143,6 +143,19 @@ static void test_limits_endless_work_is_stopped(void **state) {
          "{% endfor %}",
          "more than"},
         {"{{ ('[' * 5000)|from_json }}", "deep"},
+        /* Lists that share their parts: 60 of them print and compare as 2^60. */
+        {"{% set ns = namespace(a=1, b=1) %}{% for i in range(60) %}{% set ns.a = [ns.a, ns.a] %}"
+         "{% set ns.b = [ns.b, ns.b] %}{% endfor %}{{ ns.a == ns.b }}",
+         "steps"},
+        {"{% set ns = namespace(a=1) %}{% for i in range(60) %}{% set ns.a = [ns.a, ns.a] %}"
+         "{% endfor %}{{ ns.a }}",
+         "more than"},
+        {"{% set ns = namespace(a=1) %}{% for i in range(60) %}{% set ns.a = (ns.a, ns.a) %}"
+         "{% endfor %}{{ {ns.a: 1} }}",
+         "unhashable"},
+        {"{% set ns = namespace(a={}) %}{% for i in range(60) %}{% set ns.a = {1: ns.a, 2: ns.a} %}"
+         "{% endfor %}{{ ns.a|tojson }}",
+         "more than"},
     };
     struct render r;
     render_init(&r);
@@ -204,6 +217,25 @@ static void test_limits_deep_variables_are_refused(void **state) {
     render_fini(&r);
 }
 
+/* Searching is linear whatever is searched for, forwards and backwards. */
+static void test_limits_searching_is_linear(void **state) {
+    static const char *const sources[] = {
+        "{% set h = 'a' * 4000000 %}{% set n = 'a' * 2000000 ~ 'b' %}"
+        "{{ n in h }}{{ h.find(n) }}{{ h.count(n) }}{{ h.rfind('b' ~ 'a' * 2000000) }}"
+        "{{ h.replace(n, '')|length }}{{ h.split(n)|length }}",
+        "{% set h = 'ab' * 2000000 %}{% set n = 'ab' * 1000000 ~ 'b' %}"
+        "{{ n in h }}{{ h.find(n) }}{{ h.count(n) }}{{ h.rfind('bb' ~ 'ab' * 1000000) }}"
+        "{{ h.replace(n, '')|length }}{{ h.split(n)|length }}",
+    };
+    struct render r;
+    render_init(&r);
+    for (size_t i = 0; i < 2; i++)
+        assert_renders(&r, sources[i], "False-10-140000001");
+    assert_renders(&r, "{{ ('<' * 1000000)|striptags|length }}", "1000000");
+    assert_renders(&r, "{{ ('-' * 300000)|wordwrap(300000)|length }}", "300000");
+    render_fini(&r);
+}
+
 struct countdown {
     uint64_t left;
 };
@@ -250,6 +282,7 @@ int main(void) {
         cmocka_unit_test(test_limits_comparing_endless_lists_ends),
         cmocka_unit_test(test_limits_each_can_be_set),
         cmocka_unit_test(test_limits_deep_variables_are_refused),
+        cmocka_unit_test(test_limits_searching_is_linear),
         cmocka_unit_test(test_limits_every_allocation_may_fail),
     };
     return cmocka_run_group_tests_name("jinja limits", tests, NULL, NULL);
