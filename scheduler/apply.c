@@ -48,22 +48,45 @@ static const struct row_output *sampled_row(const struct slice *slice) {
     return last->sampled ? last : NULL;
 }
 
-/* Why this sequence cannot go on, or NULL. */
-static const char *error_of(const struct core *core, const struct slice *slice, int step_rc) {
+/* Why a sequence cannot go on. */
+struct failure {
+    int code;   /* 0: it can */
+    bool sound; /* what it computed so far is right, and others may use it */
+    const char *text;
+};
+
+static struct failure failure_of_row(enum row_problem problem) {
+    switch (problem) {
+    case ROW_NOT_FINITE:
+        return (struct failure){-EIO, false, "The model gave logits that are not finite."};
+    case ROW_NOTHING_ALLOWED:
+        return (struct failure){
+            -EINVAL, true,
+            "The request allows no token here: allowed ids, bad words, bias and "
+            "min_tokens together leave none."};
+    case ROW_NOT_COMPUTED:
+        return (struct failure){-EIO, false, "The engine could not compute this sequence."};
+    case ROW_OK:
+        break;
+    }
+    return (struct failure){.code = 0};
+}
+
+static struct failure failure_of(const struct core *core, const struct slice *slice, int step_rc) {
     if (step_rc < 0)
-        return "The engine could not compute this step.";
+        return (struct failure){-EIO, false, "The engine could not compute this step."};
     for (uint32_t i = 0; i < slice->n_rows; i++)
-        if (slice->rows[i].not_finite)
-            return "The model gave logits that are not finite.";
+        if (slice->rows[i].problem != ROW_OK)
+            return failure_of_row(slice->rows[i].problem);
     if (!slice->seq->sample)
-        return NULL;
+        return (struct failure){.code = 0};
 
     const struct row_output *row = sampled_row(slice);
     if (!row)
-        return "The engine gave no token.";
+        return (struct failure){-EIO, false, "The engine gave no token."};
     if (row->token < 0 || (uint32_t)row->token >= core->options.n_vocab)
-        return "The engine gave a token outside the vocabulary.";
-    return NULL;
+        return (struct failure){-EIO, false, "The engine gave a token outside the vocabulary."};
+    return (struct failure){.code = 0};
 }
 
 /* The computed tokens count once, however often a preemption makes them be computed. */
@@ -136,10 +159,11 @@ static void apply_slice(struct core *core, struct seq *seq, const struct slice *
         core_end(core, seq, FINISH_CANCELLED);
         return;
     }
-    const char *error = error_of(core, slice, step_rc);
-    if (error) {
-        share_forget(core, seq); /* a block may hold NaN, and nobody knows which */
-        core_fail(core, seq, -EIO, error);
+    const struct failure failure = failure_of(core, slice, step_rc);
+    if (failure.code < 0) {
+        if (!failure.sound)
+            share_forget(core, seq); /* a block may hold NaN, and nobody knows which */
+        core_fail(core, seq, failure.code, failure.text);
         return;
     }
     advance(core, seq, slice, now_us, output);

@@ -82,11 +82,13 @@ void sampler_row(const float *logits, uint32_t n_vocab, const struct batch_seq *
     ret->n_top = 0;
     ret->logprob = 0;
     ret->rank = 0;
+    ret->problem = ROW_OK;
 
     float max;
-    ret->not_finite = !score_max(logits, n_vocab, &max);
-    if (ret->not_finite)
+    if (!score_max(logits, n_vocab, &max)) {
+        ret->problem = ROW_NOT_FINITE;
         return;
+    }
 
     if (ret->sampled && !seq->sample)
         return; /* the end of a prompt that is only scored */
@@ -97,7 +99,8 @@ void sampler_row(const float *logits, uint32_t n_vocab, const struct batch_seq *
             .n = seq->n_history,
         };
         ret->token = choose(logits, n_vocab, seq->params, history, lay_out(scratch, n_vocab));
-        ret->not_finite = ret->token == TOKEN_NONE;
+        if (ret->token == TOKEN_NONE)
+            ret->problem = ROW_NOTHING_ALLOWED;
     } else {
         ret->token = seq->history[next];
     }

@@ -124,7 +124,8 @@ struct scheduler_event {
     uint32_t n_preemptions;
     uint64_t scheduled_us; /* first admitted to a step */
     uint64_t produced_us;  /* end of the step that gave this event */
-    int error_code;        /* with FINISH_ERROR: -EIO (the engine), -ENOMEM */
+    int error_code;        /* with FINISH_ERROR: -EIO (the engine), -ENOMEM, -EINVAL (the request:
+                              its own masks left no token) */
     const char *error;     /* with FINISH_ERROR: one sentence */
 };
 

@@ -693,7 +693,7 @@ static void test_core_bad_row_ends_its_sequence_only_and_is_not_cached(void **st
     plan(rig);
     struct row_output rows[] = {
         {.seq = 0, .row = 8, .token = 5, .sampled = true},
-        {.seq = 1, .row = 8, .token = 5, .sampled = true, .not_finite = true},
+        {.seq = 1, .row = 8, .token = 5, .sampled = true, .problem = ROW_NOT_FINITE},
     };
     rig->result = (struct step_result){.rows = rows, .n_rows = 2};
     rig->step_rc = 0;
@@ -704,6 +704,49 @@ static void test_core_bad_row_ends_its_sequence_only_and_is_not_cached(void **st
     assert_int_equal(rig->seen[1].finish, FINISH_ERROR);
     assert_int_equal(rig->seen[1].error_code, -EIO);
     assert_int_equal(rig->core->prefix.n_published, 2); /* those of the first */
+    rig_free(rig);
+}
+
+/* The request's own masks left no token: its fault, and its blocks are as good as any. */
+static void test_core_nothing_allowed_is_einval_and_keeps_its_blocks(void **state) {
+    (void)state;
+    struct rig *rig = rig_new();
+    rig_start(rig);
+    (void)add(rig, 1, 8, 9);
+    step(rig);
+    plan(rig);
+    struct row_output rows[] = {{.row = 0, .sampled = true, .token = TOKEN_NONE}};
+    rows[0].problem = ROW_NOTHING_ALLOWED;
+    rig->result = (struct step_result){.rows = rows, .n_rows = 1};
+    apply(rig);
+    assert_int_equal(rig->seen[1].finish, FINISH_ERROR);
+    assert_int_equal(rig->seen[1].error_code, -EINVAL);
+    assert_int_equal(rig->core->prefix.n_published, 2);
+    rig_free(rig);
+}
+
+/* The engine refuses one slice, of a kind that asks for no rows: the others go on. */
+static void test_core_slice_not_computed_ends_its_sequence_only(void **state) {
+    (void)state;
+    struct rig *rig = rig_new();
+    rig->options.prefill_chunk = 4;
+    rig_start(rig);
+    (void)add(rig, 1, 9, 2);
+    (void)add(rig, 51, 4, 2);
+    plan(rig);
+    assert_int_equal(rig->batch->seqs[0].rows, BATCH_ROWS_NONE);
+    struct row_output rows[] = {
+        {.seq = 0, .row = 0, .problem = ROW_NOT_COMPUTED},
+        {.seq = 1, .row = 3, .token = 5, .sampled = true},
+    };
+    rig->result = (struct step_result){.rows = rows, .n_rows = 2};
+    rig->step_rc = 0;
+    apply(rig);
+    assert_int_equal(rig->n_seen, 2);
+    assert_int_equal(rig->seen[0].token, 5);
+    assert_int_equal(rig->seen[1].id, 1);
+    assert_int_equal(rig->seen[1].error_code, -EIO);
+    assert_int_equal(rig->core->prefix.n_published, 1); /* that of the other one */
     rig_free(rig);
 }
 
@@ -937,6 +980,8 @@ int main(void) {
         cmocka_unit_test(test_core_scores_come_in_chunks_and_skip_the_cache),
         cmocka_unit_test(test_core_logits_land_at_their_rows),
         cmocka_unit_test(test_core_bad_row_ends_its_sequence_only_and_is_not_cached),
+        cmocka_unit_test(test_core_nothing_allowed_is_einval_and_keeps_its_blocks),
+        cmocka_unit_test(test_core_slice_not_computed_ends_its_sequence_only),
         cmocka_unit_test(test_core_bad_row_behind_good_ones_keeps_the_good_tokens),
         cmocka_unit_test(test_core_failed_step_ends_its_batch_only),
         cmocka_unit_test(test_core_missing_or_foreign_token_is_an_error_not_a_crash),
