@@ -31,7 +31,10 @@ struct conn {
     struct exchange *exchange;  /* the request being answered */
     struct buf unread;          /* bytes of the next requests */
     uint64_t request_start_us;  /* first byte of the head; then of the body */
-    size_t last_queued;         /* write queue at the last look of the timer */
+    uint64_t n_written;         /* bytes given to conn_write, ever */
+    size_t last_write;          /* bytes of the last one */
+    uint64_t n_taken;           /* by the kernel, when it was last looked at */
+    uint64_t taken_us;          /* when n_taken last grew, or the queue was last empty */
 
     bool reading;     /* uv_read_start is on */
     bool processing;  /* inside process(): a reply that comes at once must not recurse */
@@ -63,6 +66,24 @@ struct conn *conn_of_link(struct list *link) {
 
 size_t conn_queued_bytes(const struct conn *conn) {
     return uv_stream_get_write_queue_size((const uv_stream_t *)&conn->tcp);
+}
+
+/* Looks whether the kernel has taken anything since the last look. */
+static void note_taken(struct conn *conn) {
+    const size_t queued = conn_queued_bytes(conn);
+    const uint64_t n_taken = conn->n_written - queued;
+    if (queued == 0 || n_taken != conn->n_taken)
+        conn->taken_us = clock_now_us();
+    conn->n_taken = n_taken;
+}
+
+struct conn_backlog conn_backlog(struct conn *conn) {
+    const size_t queued = conn_queued_bytes(conn);
+    note_taken(conn);
+    return (struct conn_backlog){
+        .behind = queued > conn->last_write ? queued - conn->last_write : 0,
+        .stuck_us = queued > 0 ? clock_now_us() - conn->taken_us : 0,
+    };
 }
 
 bool conn_is_idle(const struct conn *conn) {
@@ -112,8 +133,7 @@ static void arm_for_state(struct conn *conn) {
     const struct server_options *options = &conn->server->options;
     if (conn->closing)
         return;
-    conn->last_queued = conn_queued_bytes(conn);
-    if (conn->last_queued > 0)
+    if (conn_queued_bytes(conn) > 0)
         arm(conn, options->write_timeout_us / 1000);
     else if (conn->ending)
         arm(conn, LINGER_MS);
@@ -141,8 +161,10 @@ static void on_timer(uv_timer_t *timer) {
     struct conn *conn = timer->data;
     const size_t queued = conn_queued_bytes(conn);
     if (queued > 0) {
-        if (queued < conn->last_queued) { /* slow, but it reads */
-            arm_for_state(conn);
+        const uint64_t stuck_us = conn_backlog(conn).stuck_us;
+        const uint64_t limit_us = conn->server->options.write_timeout_us;
+        if (stuck_us < limit_us) { /* slow, but it reads */
+            arm(conn, (limit_us - stuck_us) / 1000 + 1);
             return;
         }
         log_message(&conn->server->log, SERVER_LOG_WARNING,
@@ -211,8 +233,13 @@ void conn_write(struct conn *conn, struct buf *bytes) {
     if (conn->closing || bytes->len == 0)
         return;
 
+    const bool was_empty = conn_queued_bytes(conn) == 0;
+    note_taken(conn);
+    conn->n_written += bytes->len;
+    conn->last_write = bytes->len;
+
     size_t done = 0;
-    if (conn_queued_bytes(conn) == 0) {
+    if (was_empty) {
         /* Most writes fit into the socket, and then nothing needs to be allocated. */
         uv_buf_t uvbuf =
             uv_buf_init(bytes->data, (unsigned)(bytes->len > INT32_MAX ? INT32_MAX : bytes->len));
@@ -242,7 +269,8 @@ void conn_write(struct conn *conn, struct buf *bytes) {
         conn_close(conn);
         return;
     }
-    arm_for_state(conn);
+    if (was_empty) /* else the timer runs, and writing more must not put it off */
+        arm_for_state(conn);
 }
 
 /* ---- reading ---- */

@@ -308,8 +308,8 @@ void exchange_stream_end(struct exchange *x) {
     exchange_unref(x);
 }
 
-size_t exchange_queued_bytes(const struct exchange *x) {
-    return x->conn ? conn_queued_bytes(x->conn) : 0;
+struct conn_backlog exchange_backlog(const struct exchange *x) {
+    return x->conn ? conn_backlog(x->conn) : (struct conn_backlog){0};
 }
 
 /* ---- checks and dispatch ---- */

@@ -19,6 +19,7 @@ enum {
     TICK_MS = 1000,
     FIRST_PING_US = 5000000,
     PING_US = 15000000,
+    LEAST_SHARES = 16, /* of max_stream_queue_bytes, for a stream of fewer sequences */
 };
 
 /* Why sequences are cancelled, for the counters. */
@@ -338,8 +339,13 @@ static void take_event(struct server *server, const struct scheduler_event *even
     if (ended)
         close_choice(choice);
     if (gen->request.stream && choice->finish != FINISH_ERROR) {
-        if (choice_has_news(choice) || (ended && !choice->started))
+        if (choice_has_news(choice) || (ended && !choice->started)) {
+            const bool first = !choice->started;
+            const size_t before = gen->out.len;
             add_chunk(gen, choice);
+            if (first && (gen->request.echo || gen->request.return_token_ids))
+                gen->n_prompt_bytes += gen->out.len - before;
+        }
         if (ended)
             add_end_chunk(gen, choice);
     }
@@ -355,15 +361,30 @@ static const struct choice *failed_choice(const struct generation *gen) {
     return NULL;
 }
 
-/* A reader that does not read: what is queued for it must not grow. True if it was cut off. */
+/*
+ * A reader that does not read: what is queued for it must not grow. Not counted is what a healthy
+ * one may find in its queue at any moment: the last write, which may be large by itself (hundreds
+ * of choices), and prompts given back. The rest is bounded for each sequence; and a reader that
+ * takes nothing at all has a sixth of the time that an unread whole answer has.
+ */
+static bool is_too_slow(const struct generation *gen, struct conn_backlog backlog) {
+    const struct server_options *options = &gen->x->server->options;
+    const size_t each = options->max_stream_queue_bytes;
+    const size_t n_shares = gen->n_choices > LEAST_SHARES ? gen->n_choices : LEAST_SHARES;
+    if (backlog.behind > each * n_shares + gen->n_prompt_bytes)
+        return true;
+    return backlog.behind > each && backlog.stuck_us > options->write_timeout_us / 6;
+}
+
+/* True if its reader was cut off. */
 static bool cut_slow_reader(struct generation *gen) {
     struct exchange *x = gen->x;
-    const size_t queued = exchange_queued_bytes(x);
-    if (queued <= x->server->options.max_stream_queue_bytes)
+    const struct conn_backlog backlog = exchange_backlog(x);
+    if (!is_too_slow(gen, backlog))
         return false;
     log_message(&x->server->log, SERVER_LOG_WARNING,
-                "request %s: cancelled, its reader is %zu bytes behind", x->access.request_id,
-                queued);
+                "request %s: cancelled, its reader is %zu bytes behind and took nothing for %.1f s",
+                x->access.request_id, backlog.behind, (double)backlog.stuck_us / 1e6);
     cancel_open(gen, ABORT_SLOW_READER);
     x->access.phase = "reader too slow";
     exchange_abort(x);

@@ -111,6 +111,7 @@ struct generation {
     struct buf out;         /* server-sent events of this wake-up */
     struct buf head;        /* what every chunk begins with */
     bool begun;             /* the response has begun (stream) */
+    size_t n_prompt_bytes;  /* sent so far in which a prompt was given back (stream) */
     uint64_t last_sent_us;
     bool shutting_down; /* abort_all came while it was prepared */
 

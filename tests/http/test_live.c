@@ -194,6 +194,52 @@ static void test_slow_reader_is_cut_off_and_the_others_are_not(void **state) {
     fixture_stop(f);
 }
 
+/* One wake-up may write far more than the limit: prompts given back, many choices. */
+static void test_healthy_reader_of_large_writes_is_not_cut(void **state) {
+    (void)state;
+    struct fixture *f = fixture_start(&(struct fixture_options){
+        .step_us = 2000, .max_model_len = 4096, .n_blocks = 8192, .max_stream_queue = 1024});
+    struct buf body = {0};
+    buf_append_str(&body, "{\"max_tokens\":20,\"ignore_eos\":true,\"stream\":true,\"n\":16,"
+                          "\"echo\":true,\"return_token_ids\":true,\"prompt\":\"");
+    for (int i = 0; i < 3900; i++)
+        buf_append_char(&body, 'x');
+    buf_append_str(&body, "\"}");
+    const int fd = connect_with_small_buffer(f);
+    send_completion_on(fd, body.data);
+    buf_fini(&body);
+    WAIT_FOR(f, stats.generated_tokens >= 16 * 5); /* more than one wake-up went by */
+    struct response response;
+    assert_true(client_read(fd, &response, false));
+    assert_true(response.complete);
+    assert_non_null(strstr(response.body, "data: [DONE]"));
+    response_free(&response);
+    (void)close(fd); /* done */
+    fixture_stop(f);
+}
+
+/* Behind, though not very far: it is the time without a byte taken that counts. */
+static void test_stuck_reader_is_cut_off_in_time(void **state) {
+    (void)state;
+    struct fixture *f = fixture_start(&(struct fixture_options){.step_us = 4000,
+                                                                .max_model_len = 4096,
+                                                                .n_blocks = 512,
+                                                                .max_stream_queue = 16 << 10,
+                                                                .write_timeout_us = 3000000});
+    const int fd = connect_with_small_buffer(f);
+    send_completion_on(fd, "{\"prompt\":\"x\",\"max_tokens\":4000,\"ignore_eos\":true,"
+                           "\"stream\":true,\"logprobs\":20}");
+    WAIT_FOR(f, stats.n_running == 1);
+    assert_true(fixture_wait_idle(f, 15000));
+    assert_true(metric(f, "kvasir_aborted_sequences_total{model_name=\"fake\",engine=\"0\",cause="
+                          "\"slow_reader\"}") == 1);
+    char *log = fixture_log(f);
+    assert_non_null(strstr(log, "took nothing for 0."));
+    free(log);
+    (void)close(fd); /* closed by the server */
+    fixture_stop(f);
+}
+
 /* A whole response that nobody takes: the write timer closes it. */
 static void test_write_stall_closes(void **state) {
     (void)state;
@@ -699,6 +745,8 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_disconnect_in_the_queue_and_in_prefill),
         cmocka_unit_test(test_random_aborts_leave_nothing),
         cmocka_unit_test(test_slow_reader_is_cut_off_and_the_others_are_not),
+        cmocka_unit_test(test_healthy_reader_of_large_writes_is_not_cut),
+        cmocka_unit_test(test_stuck_reader_is_cut_off_in_time),
         cmocka_unit_test(test_write_stall_closes),
         cmocka_unit_test(test_full_queue_is_429_with_a_time_to_come_back),
         cmocka_unit_test(test_burst_that_can_start_is_not_refused),
