@@ -48,6 +48,7 @@ struct write {
     uv_write_t req;
     struct conn *conn;
     struct buf bytes;
+    size_t n_charged; /* to the server's budget */
 };
 
 static void process(struct conn *conn, const char *bytes, size_t len);
@@ -209,6 +210,7 @@ static void end_after_writes(struct conn *conn) {
 static void on_written(uv_write_t *req, int status) {
     struct write *write = (struct write *)(void *)req->data;
     struct conn *conn = write->conn;
+    budget_give(&conn->server->budget, write->n_charged);
     buf_fini(&write->bytes);
     mem_free(write);
     if (conn->closing)
@@ -252,18 +254,31 @@ void conn_write(struct conn *conn, struct buf *bytes) {
         return;
     }
 
-    struct write *write = mem_alloc_zero(1, sizeof *write);
-    if (!write) {
+    struct budget *budget = &conn->server->budget;
+    const size_t n_charged = bytes->len;
+    if (!budget_take(budget, n_charged)) {
+        log_message(&conn->server->log, SERVER_LOG_WARNING,
+                    "%s: connection closed, there is no room for %zu bytes that it does not take "
+                    "(--max-buffered)",
+                    conn->peer, n_charged);
         conn_close(conn); /* half a reply is worse than none */
         return;
     }
+    struct write *write = mem_alloc_zero(1, sizeof *write);
+    if (!write) {
+        budget_give(budget, n_charged);
+        conn_close(conn);
+        return;
+    }
     write->conn = conn;
+    write->n_charged = n_charged;
     write->bytes = *bytes;
     *bytes = (struct buf){0};
     write->req.data = write;
     uv_buf_t rest = {.base = write->bytes.data + done, .len = write->bytes.len - done};
     const int r = uv_write(&write->req, (uv_stream_t *)&conn->tcp, &rest, 1, on_written);
     if (r < 0) {
+        budget_give(budget, n_charged);
         buf_fini(&write->bytes);
         mem_free(write);
         conn_close(conn);
@@ -314,6 +329,15 @@ static void on_head(struct conn *conn) {
         begin_exchange(conn, (struct http_refusal){0});
         return;
     }
+    if (!budget_has_room(&conn->server->budget, request->content_length)) {
+        conn->server->budget.n_refused++;
+        begin_exchange(conn, (struct http_refusal){
+                                 .status = 503,
+                                 .reason = "The server has no room for the request body at the "
+                                           "moment.",
+                             });
+        return;
+    }
     conn->request_start_us = clock_now_us();
     if (request->expects_continue) {
         struct buf line = {0};
@@ -327,7 +351,7 @@ static void on_head(struct conn *conn) {
 /* Feeds some bytes to the request being read; returns how many it used. */
 static size_t feed(struct conn *conn, const char *bytes, size_t len) {
     if (!conn->reader) {
-        conn->reader = http_reader_create(&conn->server->http_limits);
+        conn->reader = http_reader_create(&conn->server->http_limits, &conn->server->budget);
         if (!conn->reader) {
             conn_close(conn);
             return len;

@@ -63,6 +63,7 @@ void exchange_run(struct exchange *x, struct http_refusal refusal);
 bool exchange_would_refuse(const struct server *server, const struct http_request *request);
 
 void exchange_client_gone(struct exchange *x);
+void exchange_drop_body(struct exchange *x); /* the request's body will not be looked at again */
 void exchange_abort(struct exchange *x); /* closes the connection: the client is gone by decree */
 bool exchange_is_gone(const struct exchange *x);
 

@@ -37,8 +37,10 @@ int gen_prepare_parse(struct generation *gen, struct error *reterr) {
     int r = json_read(body.bytes, body.len, &root, reterr);
     if (r < 0)
         return r;
-    const struct gen_context context = context_of(gen);
+    struct gen_context context = context_of(gen);
     r = params_parse(root, gen->api->endpoint, &context, &gen->request, reterr);
+    arena_init(&gen->scratch, json_read_cost(body.len));
+    context.arena = &gen->scratch;
     if (r == 0)
         r = gen->api->parse(root, &context, &gen->request, reterr);
     json_decref(root);
@@ -105,7 +107,7 @@ static int encode_text(struct generation *gen, const struct gen_prompt *prompt,
     return buf_failed(&encoded->text) ? -ENOMEM : 0;
 }
 
-int gen_prepare_encode(struct generation *gen, struct error *reterr) {
+static int encode(struct generation *gen, struct error *reterr) {
     const bool chat = gen->api->endpoint == ENDPOINT_CHAT;
     gen->n_prompts = chat ? 1 : gen->request.n_prompts;
     gen->prompts = arena_alloc_zero(&gen->x->arena, gen->n_prompts, sizeof *gen->prompts);
@@ -124,4 +126,13 @@ int gen_prepare_encode(struct generation *gen, struct error *reterr) {
         truncate_ids(gen, &gen->prompts[i].ids);
     }
     return 0;
+}
+
+int gen_prepare_encode(struct generation *gen, struct error *reterr) {
+    const int r = encode(gen, reterr);
+    arena_fini(&gen->scratch); /* the ids say it all */
+    gen->request.vars = NULL;
+    gen->request.continue_text = NULL;
+    gen->request.prompts = NULL;
+    return r;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * gen_request - what a client asked to generate, checked and complete: a plain value whose
- * arrays live in the exchange's arena.
+ * arrays live in the context's arena: what stands under "chat" and "completions" in one that goes
+ * when the prompts are ids, the rest in one that stays.
  *
  * Both endpoints fill it: the shared fields through the table of params.c, the prompts each in
  * its own way. After parsing no JSON is left.

@@ -11,6 +11,7 @@
 #include "exchange.h"
 #include "health.h"
 #include "http_response.h"
+#include "json_read.h"
 #include "server_state.h"
 #include "sse.h"
 
@@ -109,6 +110,15 @@ static void fill_access(struct generation *gen) {
     access->finish = choice_finish_name(first);
 }
 
+/* What was held for the body and for parsing it. */
+static void give_back_preparation(struct generation *gen) {
+    struct budget *budget = &gen->x->server->budget;
+    exchange_drop_body(gen->x);
+    budget_give(budget, gen->n_scratch_charged);
+    gen->n_scratch_charged = 0;
+    budget_claim_end(budget, &gen->claim);
+}
+
 /* Releases everything but the memory, which is the exchange's. Last: the reference to it. */
 static void end(struct generation *gen) {
     INVARIANT(gen->phase != GEN_ENDED);
@@ -127,6 +137,8 @@ static void end(struct generation *gen) {
     }
     buf_fini(&gen->out);
     buf_fini(&gen->head);
+    arena_fini(&gen->scratch);
+    give_back_preparation(gen);
     gen_release(gen);
     exchange_unref(gen->x);
 }
@@ -136,6 +148,8 @@ static void on_gone(struct exchange *x) {
     struct generation *gen = x->state;
     if (gen->phase == GEN_PREPARING) {
         x->access.phase = "client gone while its prompt was read";
+        if (budget_claim_waits(&gen->claim))
+            end(gen);
         return;
     }
     cancel_open(gen, ABORT_DISCONNECT);
@@ -380,7 +394,8 @@ static bool is_too_slow(const struct generation *gen, struct conn_backlog backlo
 static bool cut_slow_reader(struct generation *gen) {
     struct exchange *x = gen->x;
     const struct conn_backlog backlog = exchange_backlog(x);
-    if (!is_too_slow(gen, backlog))
+    const bool no_room = backlog.behind > 0 && !budget_has_room(&x->server->budget, gen->out.len);
+    if (!is_too_slow(gen, backlog) && !no_room)
         return false;
     log_message(&x->server->log, SERVER_LOG_WARNING,
                 "request %s: cancelled, its reader is %zu bytes behind and took nothing for %.1f s",
@@ -471,6 +486,7 @@ static void after_job(uv_work_t *work, int status) {
     struct generation *gen = generation_of(work);
     struct server *server = gen->x->server;
     server->n_jobs--;
+    give_back_preparation(gen);
     if (exchange_is_gone(gen->x))
         end(gen);
     else if (status < 0 || gen->job_result < 0)
@@ -491,7 +507,24 @@ static int parse_now(struct generation *gen, struct error *reterr) {
     r = gen_prepare_parse(gen, reterr);
     if (r < 0)
         return r;
-    return gen_reserve(gen, reterr); /* now that the number of its sequences is known */
+    if (!budget_take(&gen->x->server->budget, arena_used(&gen->scratch)))
+        return -ENOMEM;
+    gen->n_scratch_charged = arena_used(&gen->scratch);
+    r = gen_reserve(gen, reterr); /* now that the number of its sequences is known */
+    exchange_drop_body(gen->x);
+    return r;
+}
+
+static void start_job(struct generation *gen) {
+    struct server *server = gen->x->server;
+    gen->work.data = gen;
+    server->n_jobs++;
+    /* Fails only without a callback. */
+    (void)uv_queue_work(&server->loop, &gen->work, job, after_job);
+}
+
+static void on_granted(struct budget_claim *claim) {
+    start_job(list_entry(claim, struct generation, claim));
 }
 
 void generation_start(struct exchange *x, const struct gen_api *api) {
@@ -530,10 +563,12 @@ void generation_start(struct exchange *x, const struct gen_api *api) {
         reject(gen, r, &error);
         return;
     }
-    gen->work.data = gen;
-    server->n_jobs++;
-    /* Fails only without a callback. */
-    (void)uv_queue_work(&server->loop, &gen->work, job, after_job);
+    /* Parsing takes a tree and what is made of it; it waits until there is room for both. */
+    if (gen->request.n == 0)
+        budget_claim_begin(&server->budget, &gen->claim, 2 * json_read_cost(x->request->body.len),
+                           on_granted);
+    else
+        start_job(gen);
 }
 
 /* ---- from the server ---- */
@@ -576,6 +611,9 @@ void generation_abort_all(struct server *server) {
         struct generation *gen = list_entry(link, struct generation, link);
         if (gen->phase == GEN_PREPARING) {
             gen->shutting_down = true;
+            if (!budget_claim_waits(&gen->claim))
+                continue; /* its job ends it */
+            reject(gen, -ESHUTDOWN, &(struct error){.message = "The server is shutting down."});
             continue;
         }
         struct exchange *x = gen->x;

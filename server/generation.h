@@ -24,6 +24,7 @@
 #include "kvasir/scheduler.h"
 #include "kvasir/server.h"
 
+#include "budget.h"
 #include "gen_request.h"
 #include "seq_map.h"
 #include "span.h"
@@ -99,6 +100,9 @@ struct generation {
     enum gen_phase phase;
 
     struct gen_request request;
+    struct arena scratch;      /* what the request has only until its prompts are ids */
+    size_t n_scratch_charged;  /* of the budget, for a request parsed on the loop */
+    struct budget_claim claim; /* on the budget, for one that the job parses */
     struct encoded_prompt *prompts;
     uint32_t n_prompts;
 

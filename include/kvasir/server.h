@@ -51,6 +51,8 @@ struct server_options {
 
     uint32_t max_connections;
     size_t max_body_bytes;
+    size_t max_buffered_bytes; /* of all clients: bodies, what is parsed of them, unread replies;
+                                  at least max_body_bytes. Beyond: 503 with retry-after */
     size_t max_stream_queue_bytes;  /* a reader may be so far behind for each sequence of its
                                        stream (16 at least); beyond: cancel */
     uint32_t max_n;                 /* choices per prompt */

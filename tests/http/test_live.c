@@ -403,6 +403,126 @@ static void test_connections_are_capped(void **state) {
     fixture_stop(f);
 }
 
+/* ---- what clients may make the server hold ---- */
+
+/* Begins a request whose body stops at n of n_declared bytes. */
+static int send_unfinished(struct fixture *f, size_t n, size_t n_declared) {
+    char head[256];
+    const int head_len = snprintf(head, sizeof head,
+                                  "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n"
+                                  "Content-Length: %zu\r\n\r\n",
+                                  n_declared);
+    char *body = malloc(n);
+    assert_non_null(body);
+    memset(body, ' ', n);
+    const int fd = fixture_connect(f);
+    client_send(fd, head, (size_t)head_len);
+    client_send(fd, body, n);
+    free(body);
+    return fd;
+}
+
+static void wait_for_buffered(struct fixture *f, double least, double most) {
+    for (unsigned i = 0; i < 5000; i++) {
+        const double now = metric(f, "kvasir_buffered_bytes");
+        if (now >= least && now <= most)
+            return;
+        pause_ms(1);
+    }
+    fail_msg("buffered bytes never from %.0f to %.0f", least, most);
+}
+
+static void test_unfinished_bodies_share_one_budget(void **state) {
+    (void)state;
+    struct fixture *f = fixture_start(
+        &(struct fixture_options){.script = "a", .max_body = 500000, .max_buffered = 1000000});
+    const int first = send_unfinished(f, 400000, 450000);
+    const int second = send_unfinished(f, 400000, 450000);
+    wait_for_buffered(f, 800000, 800000);
+
+    const int third = send_unfinished(f, 0, 450000); /* its head alone says that it cannot fit */
+    struct response response;
+    assert_true(client_read(third, &response, false));
+    assert_int_equal(response.status, 503);
+    assert_true(response_has_header(&response, "retry-after: *"));
+    assert_true(response_has_header(&response, "connection: close"));
+    assert_non_null(strstr(response.body, "\"code\":\"overloaded\""));
+    response_free(&response);
+    assert_true(metric(f, "kvasir_buffer_refusals_total") == 1);
+
+    /* In pieces whose sum is not known, it is refused where the room ends. */
+    const int fourth = fixture_connect(f);
+    const char *head = "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n"
+                       "Transfer-Encoding: chunked\r\n\r\n493e0\r\n";
+    char *body = calloc(1, 300000);
+    assert_non_null(body);
+    client_send(fourth, head, strlen(head));
+    client_send(fourth, body, 300000);
+    free(body);
+    assert_true(client_read(fourth, &response, false));
+    assert_int_equal(response.status, 503);
+    response_free(&response);
+
+    (void)close(first);  /* never finished */
+    (void)close(second); /* never finished */
+    (void)close(third);  /* refused */
+    (void)close(fourth); /* refused */
+    wait_for_buffered(f, 0, 0);
+    client_request(f, "POST", "/v1/completions", "{\"prompt\":\"x\"}", &response);
+    assert_int_equal(response.status, 200);
+    response_free(&response);
+    fixture_stop(f);
+}
+
+/* The body and what was parsed of it are gone while the answer is still being made. */
+static void test_body_is_gone_once_its_prompt_is_ids(void **state) {
+    (void)state;
+    struct fixture *f = fixture_start(
+        &(struct fixture_options){.step_us = 5000, .max_model_len = 4096, .n_blocks = 512});
+    static const size_t paddings[2] = {1000, 300000}; /* parsed on the loop, and in a job */
+    for (int i = 0; i < 2; i++) {
+        struct buf body = {0};
+        buf_append_str(&body, "{\"prompt\":\"x\",\"max_tokens\":4000,\"ignore_eos\":true,"
+                              "\"user\":\"");
+        for (size_t n = 0; n < paddings[i]; n++)
+            buf_append_char(&body, 'y');
+        buf_append_str(&body, "\"}");
+        const int fd = send_completion(f, body.data);
+        buf_fini(&body);
+        WAIT_FOR(f, stats.n_running == 1);
+        assert_true(metric(f, "kvasir_buffered_bytes") == 0);
+        (void)close(fd); /* done with it */
+        assert_true(fixture_wait_idle(f, 1000));
+    }
+    fixture_stop(f);
+}
+
+/* More bodies at once than may be parsed at once: they wait for each other, none is refused. */
+static void test_large_bodies_are_parsed_in_turn(void **state) {
+    (void)state;
+    enum { N = 12 };
+    struct fixture *f = fixture_start(
+        &(struct fixture_options){.script = "a", .max_body = 300000, .max_buffered = 16000000});
+    struct buf body = {0};
+    buf_append_str(&body, "{\"prompt\":\"x\",\"user\":\"");
+    for (int i = 0; i < 200000; i++)
+        buf_append_char(&body, 'y');
+    buf_append_str(&body, "\"}");
+    int fds[N];
+    for (int i = 0; i < N; i++)
+        fds[i] = send_completion(f, body.data);
+    buf_fini(&body);
+    for (int i = 0; i < N; i++) {
+        struct response response;
+        assert_true(client_read(fds[i], &response, false));
+        assert_int_equal(response.status, 200);
+        response_free(&response);
+        (void)close(fds[i]); /* done */
+    }
+    assert_true(metric(f, "kvasir_buffered_bytes") == 0);
+    fixture_stop(f);
+}
+
 /* ---- the life of a server ---- */
 
 static void test_loading_becomes_ready(void **state) {
@@ -753,6 +873,9 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_too_many_prompts_are_a_400_that_leaves_nothing),
         cmocka_unit_test(test_herd_of_large_prompts_is_refused_before_tokenising),
         cmocka_unit_test(test_connections_are_capped),
+        cmocka_unit_test(test_unfinished_bodies_share_one_budget),
+        cmocka_unit_test(test_body_is_gone_once_its_prompt_is_ids),
+        cmocka_unit_test(test_large_bodies_are_parsed_in_turn),
         cmocka_unit_test(test_loading_becomes_ready),
         cmocka_unit_test(test_drain_finishes_what_runs_and_ends),
         cmocka_unit_test(test_drain_timeout_gives_every_stream_its_error),
