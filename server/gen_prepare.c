@@ -55,8 +55,8 @@ static void truncate_ids(const struct generation *gen, struct token_buf *ids) {
         return;
     size_t keep = (size_t)q->truncate_prompt_tokens;
     if (q->truncate_prompt_tokens < 0) { /* what fits beside the answer */
-        const int64_t answer =
-            q->max_tokens >= 1 && q->max_tokens < max_model_len ? q->max_tokens : 1;
+        const int64_t asked = gen_request_answer_tokens(q);
+        const int64_t answer = asked >= 0 && asked < max_model_len ? asked : 1;
         keep = (size_t)(max_model_len - answer);
     }
     if (ids->n <= keep)

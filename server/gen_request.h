@@ -124,6 +124,9 @@ int params_parse_ids(const json_t *array, const char *param, uint32_t max_ids,
                      const struct gen_context *context, const token_id **ret_ids, uint32_t *ret_n,
                      struct error *reterr) KV_MUST_CHECK;
 
+/* Tokens that the answer may have at most as far as the client said; -1: it did not. */
+int64_t gen_request_answer_tokens(const struct gen_request *request);
+
 /* The sampling parameters of one choice (arrays lent). */
 struct sampling_params gen_request_sampling(const struct gen_request *q, uint32_t choice);
 
