@@ -98,13 +98,24 @@ static int encode_text(struct generation *gen, const struct gen_prompt *prompt,
         memcpy(encoded->ids.ids, prompt->ids, prompt->n_ids * sizeof *prompt->ids);
         encoded->ids.n = prompt->n_ids;
     }
-    if (r < 0 || !gen->request.echo)
-        return r;
-    if (!prompt->text)
-        return tokenizer_decode(tokenizer, prompt->ids, prompt->n_ids, /* skip_special= */ false,
-                                &encoded->text);
-    buf_append(&encoded->text, prompt->text, prompt->len);
-    return buf_failed(&encoded->text) ? -ENOMEM : 0;
+    return r;
+}
+
+/* The text that echo gives back: of the ids that are left of n_before. */
+static int set_echo(const struct generation *gen, const struct gen_prompt *prompt, size_t n_before,
+                    struct encoded_prompt *encoded) {
+    const struct tokenizer *tokenizer = gen->x->server->service->tokenizer;
+    const struct token_buf *ids = &encoded->ids;
+    if (prompt->text && ids->n == n_before) {
+        buf_append(&encoded->text, prompt->text, prompt->len);
+        return buf_failed(&encoded->text) ? -ENOMEM : 0;
+    }
+    /* A bos that we put before a text is not part of it. */
+    const bool added_bos = prompt->text && gen->request.add_special_tokens && ids->n > 0 &&
+                           gen->request.truncate_right && tokenizer_adds_bos(tokenizer) &&
+                           ids->ids[0] == tokenizer_bos(tokenizer);
+    return tokenizer_decode(tokenizer, ids->ids + added_bos, ids->n - added_bos,
+                            /* skip_special= */ false, &encoded->text);
 }
 
 static int encode(struct generation *gen, struct error *reterr) {
@@ -123,7 +134,13 @@ static int encode(struct generation *gen, struct error *reterr) {
         if (gen->prompts[i].ids.n == 0)
             return error_set_param(reterr, -EINVAL, chat ? "messages" : "prompt",
                                    "The prompt is empty: it has no tokens.");
+        const size_t n_before = gen->prompts[i].ids.n;
         truncate_ids(gen, &gen->prompts[i].ids);
+        if (gen->request.echo) {
+            const int echoed = set_echo(gen, &gen->request.prompts[i], n_before, &gen->prompts[i]);
+            if (echoed < 0)
+                return echoed;
+        }
     }
     return 0;
 }
