@@ -260,15 +260,13 @@ static int take_event(struct run *run, const struct scheduler_event *event, stru
     struct prompt *prompt = find_prompt(run, event->id);
     INVARIANT(prompt);
     for (uint32_t i = 0; i < event->n_scores; i++) {
-        if (event->scores[i].not_finite)
-            return error_set(reterr, -EDOM, "the model gives logits that are not finite");
         if (event->first_score + i + 1 >= prompt->n)
             continue; /* the last row predicts what is not there */
         prompt->nll -= (double)event->scores[i].logprob;
         prompt->n_scored++;
     }
     if (event->finish == FINISH_ERROR)
-        return error_set(reterr, -EIO, "%s", event->error ? event->error : "the step failed");
+        return error_set(reterr, event->error_code, "%s", event->error);
     if (event->finish != FINISH_NONE) {
         prompt->done = true;
         run->n_done++;

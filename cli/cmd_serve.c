@@ -111,7 +111,6 @@ static void *load(void *arg) {
         .max_num_seqs = instance->sizing.max_num_seqs,
         .block_size = instance->sizing.block_size,
         .n_blocks = instance->sizing.n_blocks,
-        .max_queued_requests = loading->options->max_queued_requests,
         .load_us = instance->load_us,
     };
     /* release: the instance is complete before main sees the state */
@@ -182,6 +181,7 @@ static struct server_options server_options_of(const struct serve_options *optio
     server.access_log = options->access_log;
     server.max_connections = options->max_connections;
     server.max_body_bytes = (size_t)options->max_body;
+    server.max_buffered_bytes = (size_t)options->max_buffered;
     server.keep_alive_timeout_us = options->keep_alive_timeout_us;
     server.header_timeout_us = options->header_timeout_us;
     server.body_timeout_us = options->body_timeout_us;

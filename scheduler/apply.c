@@ -2,6 +2,8 @@
 /*
  * apply - what a computed step changes: tokens, published blocks, ends; and the events of it.
  */
+#include <errno.h>
+
 #include "core.h"
 #include "output.h"
 #include "share.h"
@@ -20,6 +22,7 @@ static struct scheduler_event *add_event(struct scheduler_output *output, const 
     struct scheduler_event *event = output_add_event(output);
     event->id = seq->id;
     event->finish = seq->finish;
+    event->error_code = seq->error_code;
     event->error = seq->error;
     event->n_cached_tokens = seq->n_cached;
     event->n_preemptions = seq->n_preemptions;
@@ -45,22 +48,47 @@ static const struct row_output *sampled_row(const struct slice *slice) {
     return last->sampled ? last : NULL;
 }
 
-/* Why this sequence cannot go on, or NULL. */
-static const char *error_of(const struct core *core, const struct slice *slice, int step_rc) {
+/* Why a sequence cannot go on. */
+struct failure {
+    int code;   /* 0: it can */
+    bool sound; /* what it computed so far is right, and others may use it */
+    const char *text;
+};
+
+static struct failure failure_of_row(enum row_problem problem) {
+    switch (problem) {
+    case ROW_NOT_FINITE:
+        return (struct failure){-EIO, false, "The model gave logits that are not finite."};
+    case ROW_NOTHING_ALLOWED:
+        return (struct failure){
+            -EINVAL, true,
+            "The request allows no token here: allowed ids, bad words, bias and "
+            "min_tokens together leave none."};
+    case ROW_NOT_COMPUTED:
+        return (struct failure){-EIO, false, "The engine could not compute this sequence."};
+    case ROW_OK:
+        break;
+    }
+    return (struct failure){.code = 0};
+}
+
+static struct failure failure_of(const struct core *core, const struct slice *slice, int step_rc) {
+    if (step_rc == -ENOMEM)
+        return (struct failure){-ENOMEM, true, "There is not enough memory for one more step."};
     if (step_rc < 0)
-        return "the engine could not compute this step";
+        return (struct failure){-EIO, false, "The engine could not compute this step."};
     for (uint32_t i = 0; i < slice->n_rows; i++)
-        if (slice->rows[i].not_finite)
-            return "the model gave logits that are not finite";
+        if (slice->rows[i].problem != ROW_OK)
+            return failure_of_row(slice->rows[i].problem);
     if (!slice->seq->sample)
-        return NULL;
+        return (struct failure){.code = 0};
 
     const struct row_output *row = sampled_row(slice);
     if (!row)
-        return "the engine gave no token";
+        return (struct failure){-EIO, false, "The engine gave no token."};
     if (row->token < 0 || (uint32_t)row->token >= core->options.n_vocab)
-        return "the engine gave a token outside the vocabulary";
-    return NULL;
+        return (struct failure){-EIO, false, "The engine gave a token outside the vocabulary."};
+    return (struct failure){.code = 0};
 }
 
 /* The computed tokens count once, however often a preemption makes them be computed. */
@@ -82,12 +110,6 @@ static uint32_t n_scores(const struct slice *slice) {
     return n;
 }
 
-static void end_now(struct core *core, struct seq *seq, enum finish_reason finish,
-                    const char *error) {
-    core_end(core, seq, finish, error);
-    core_retire(core, seq);
-}
-
 /* One sequence of the step; everything went well. */
 static void advance(struct core *core, struct seq *seq, const struct slice *slice, uint64_t now_us,
                     struct scheduler_output *output) {
@@ -100,19 +122,21 @@ static void advance(struct core *core, struct seq *seq, const struct slice *slic
     count_computed(core, seq);
     share_publish(core, seq);
 
-    const char *error = row && seq_append(seq, row->token) < 0 ? "out of memory" : NULL;
+    if (row && seq_append(seq, row->token) < 0) {
+        core_fail(core, seq, -ENOMEM, "There is not enough memory for one more token.");
+        return;
+    }
     enum finish_reason finish = FINISH_NONE;
-    if (error)
-        finish = FINISH_ERROR;
-    else if (row && is_stop(seq, row->token))
+    if (row && is_stop(seq, row->token))
         finish = FINISH_STOP;
     else if (seq->n_tokens == seq->max_length && (row || seq_need(seq) == 0))
         finish = FINISH_LENGTH;
 
     const uint32_t n = score ? n_scores(slice) : 0;
-    if (finish != FINISH_NONE)
-        end_now(core, seq, finish, error);
-    else if (row && seq->state == SEQ_PREFILLING)
+    if (finish != FINISH_NONE) {
+        core_end(core, seq, finish);
+        core_retire(core, seq); /* its event is made below */
+    } else if (row && seq->state == SEQ_PREFILLING)
         core_start_decoding(core, seq);
     if (!row && n == 0 && finish == FINISH_NONE)
         return; /* a chunk in the middle of a prompt */
@@ -120,7 +144,7 @@ static void advance(struct core *core, struct seq *seq, const struct slice *slic
     struct scheduler_event *event = add_event(output, seq, now_us);
     if (n > 0)
         output_set_scores(output, event, slice->rows, n, slice->seq->n_context);
-    if (row && !error) {
+    if (row) {
         event->token = row->token;
         event->stop_token = finish == FINISH_STOP ? row->token : TOKEN_NONE;
         event->logprob = row->logprob;
@@ -134,13 +158,14 @@ static void apply_slice(struct core *core, struct seq *seq, const struct slice *
                         uint64_t now_us, struct scheduler_output *output) {
     seq->in_step = false;
     if (seq->cancelled) {
-        core_end(core, seq, FINISH_CANCELLED, NULL);
+        core_end(core, seq, FINISH_CANCELLED);
         return;
     }
-    const char *error = error_of(core, slice, step_rc);
-    if (error) {
-        share_forget(core, seq); /* a block may hold NaN, and nobody knows which */
-        core_end(core, seq, FINISH_ERROR, error);
+    const struct failure failure = failure_of(core, slice, step_rc);
+    if (failure.code < 0) {
+        if (!failure.sound)
+            share_forget(core, seq); /* a block may hold NaN, and nobody knows which */
+        core_fail(core, seq, failure.code, failure.text);
         return;
     }
     advance(core, seq, slice, now_us, output);
@@ -157,6 +182,10 @@ struct scheduler_output *core_output_create(const struct core *core) {
             room.n_scores += seq->n_tokens;
     }
     return output_create(&room);
+}
+
+struct scheduler_output *core_spare_output_create(const struct core *core) {
+    return output_create(&(struct output_room){.n_events = core->options.max_num_seqs});
 }
 
 static void count_step(struct core_counters *counters, uint32_t n_tokens) {
@@ -181,7 +210,7 @@ void core_apply(struct core *core, const struct step_result *result, int step_rc
         apply_slice(core, core->planned[i], &slice, step_rc, now_us, output);
     }
 
-    while (!list_empty(&core->ended)) {
+    while (!list_empty(&core->ended) && output->n_events < output->cap_events) {
         struct seq *seq = list_entry(core->ended.next, struct seq, link);
         (void)add_event(output, seq, now_us); /* it has nothing but its end */
         core_retire(core, seq);

@@ -13,19 +13,19 @@ static int check_options(const struct scheduler_options *options, struct error *
         return error_set_param(reterr, -EINVAL, "n_vocab", "must be 1 .. 2^31-1, is %u",
                                options->n_vocab);
     if (options->block_size == 0 || options->block_size > 256)
-        return error_set_param(reterr, -EINVAL, "block_size", "must be 1 .. 256, is %u",
+        return error_set_param(reterr, -EINVAL, "block-size", "must be 1 .. 256, is %u",
                                options->block_size);
     if (options->n_blocks == 0 || options->n_blocks >= BLOCK_NONE)
-        return error_set_param(reterr, -EINVAL, "n_blocks", "must be 1 .. 2^32-2, is %u",
+        return error_set_param(reterr, -EINVAL, "kv-memory", "must make 1 .. 2^32-2 blocks, not %u",
                                options->n_blocks);
     if (options->max_model_len == 0 || options->max_model_len > INT32_MAX)
-        return error_set_param(reterr, -EINVAL, "max_model_len", "must be 1 .. 2^31-1, is %u",
+        return error_set_param(reterr, -EINVAL, "max-model-len", "must be 1 .. 2^31-1, is %u",
                                options->max_model_len);
     if (options->max_num_seqs == 0 || options->max_num_seqs > 1u << 20)
-        return error_set_param(reterr, -EINVAL, "max_num_seqs", "must be 1 .. 2^20, is %u",
+        return error_set_param(reterr, -EINVAL, "max-num-seqs", "must be 1 .. 2^20, is %u",
                                options->max_num_seqs);
     if (options->max_num_batched_tokens == 0)
-        return error_set_param(reterr, -EINVAL, "max_num_batched_tokens", "must be at least 1");
+        return error_set_param(reterr, -EINVAL, "max-num-batched-tokens", "must be at least 1");
     return 0;
 }
 
@@ -164,7 +164,7 @@ void core_add(struct core *core, struct seq *seq) {
     seq->serial = core->next_serial++;
     const uint32_t n_live = core->waiting.n + core_n_running(core);
     if (waiting_reserve(&core->waiting, n_live + 1) < 0) {
-        core_end(core, seq, FINISH_ERROR, "out of memory for the queue");
+        core_fail(core, seq, -ENOMEM, "There is not enough memory for the queue.");
         return;
     }
     seq->state = SEQ_WAITING;
@@ -218,7 +218,7 @@ void core_preempt(struct core *core, struct seq *seq) {
     core->counters.preemptions++;
 }
 
-void core_end(struct core *core, struct seq *seq, enum finish_reason finish, const char *error) {
+void core_end(struct core *core, struct seq *seq, enum finish_reason finish) {
     INVARIANT(seq->state != SEQ_ENDED && finish != FINISH_NONE);
 
     if (core->refusal.seq == seq)
@@ -229,16 +229,21 @@ void core_end(struct core *core, struct seq *seq, enum finish_reason finish, con
         leave_running(core, seq);
     seq->state = SEQ_ENDED;
     seq->finish = finish;
-    seq->error = error;
     list_push_back(&core->ended, &seq->link);
     core->n_ended++;
+}
+
+void core_fail(struct core *core, struct seq *seq, int code, const char *text) {
+    seq->error_code = code;
+    seq->error = text;
+    core_end(core, seq, FINISH_ERROR);
 }
 
 void core_cancel(struct core *core, struct seq *seq) {
     if (seq->in_step)
         seq->cancelled = true; /* the step reads its blocks: it ends when that is over */
     else if (seq->state != SEQ_ENDED)
-        core_end(core, seq, FINISH_CANCELLED, NULL);
+        core_end(core, seq, FINISH_CANCELLED);
 }
 
 void core_retire(struct core *core, struct seq *seq) {
@@ -254,6 +259,10 @@ void core_take_finished(struct core *core, struct list *list) {
         list_remove(node);
         list_push_back(list, node);
     }
+}
+
+uint32_t core_n_startable(const struct core *core) {
+    return core->waiting.n > 0 && core->admission_blocked ? 0 : core->n_free_slots;
 }
 
 void core_stats(const struct core *core, struct scheduler_stats *stats) {

@@ -56,6 +56,7 @@ struct core {
 
     struct waiting waiting;
     struct refusal refusal;
+    bool admission_blocked; /* the last plan left a free slot for want of blocks */
     struct list prefilling; /* seq::link, in order of admission: more than one token behind */
     struct list decoding;   /* seq::link, a ring: served from the front, see plan.c */
     struct list ended;      /* seq::link, final event not yet given */
@@ -108,15 +109,23 @@ const struct batch *core_plan(struct core *core, uint64_t now_us);
 /* An output with room for all that core_apply can give now; NULL without memory. */
 struct scheduler_output *core_output_create(const struct core *core);
 
+/* One in reserve, with room for no more than the errors of a step; NULL without memory. */
+struct scheduler_output *core_spare_output_create(const struct core *core);
+
 /*
  * Takes what the planned step gave (NULL if it was empty) and writes events into output. step_rc
- * is what the engine returned: below 0 the sequences of the batch end with an error.
+ * is what the engine returned: below 0 the sequences of the batch end with an error; -ENOMEM: the
+ * step was not computed, for want of a better output than the spare one. Ends for which there is
+ * no room come with the next one.
  */
 void core_apply(struct core *core, const struct step_result *result, int step_rc, uint64_t now_us,
                 struct scheduler_output *output);
 
 /* Moves the sequences whose final event was given to the end of list; the caller destroys them. */
 void core_take_finished(struct core *core, struct list *list);
+
+/* Sequences that the next plan could start beside those that run. */
+uint32_t core_n_startable(const struct core *core);
 
 /* Gauges and counters; times are the runner's. */
 void core_stats(const struct core *core, struct scheduler_stats *stats);
@@ -164,7 +173,10 @@ void core_start(struct core *core, struct seq *seq, uint32_t n_reserved, uint64_
 void core_start_decoding(struct core *core, struct seq *seq);
 
 /* Ends a sequence: it gives everything back and waits in core::ended for its event. */
-void core_end(struct core *core, struct seq *seq, enum finish_reason finish, const char *error);
+void core_end(struct core *core, struct seq *seq, enum finish_reason finish);
+
+/* Ends a sequence with FINISH_ERROR; text is a constant. */
+void core_fail(struct core *core, struct seq *seq, int code, const char *text);
 
 /* An ended sequence whose final event was given. */
 void core_retire(struct core *core, struct seq *seq);

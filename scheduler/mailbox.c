@@ -2,7 +2,9 @@
 #include "mailbox.h"
 
 #include <errno.h>
+#include <time.h>
 
+#include "kvasir/clock.h"
 #include "kvasir/mem.h"
 #include "seq.h"
 
@@ -18,8 +20,25 @@ static void unlock(struct mailbox *mailbox) {
     INVARIANT(r == 0);
 }
 
-int mailbox_init(struct mailbox *mailbox, const struct queue_load *max, uint32_t free_slots) {
-    *mailbox = (struct mailbox){.free_id = NO_ID, .max = *max, .free_slots = free_slots};
+/* Its timed waits are by the monotonic clock, which nobody sets. */
+static int init_arrival(pthread_cond_t *arrival) {
+    pthread_condattr_t attr;
+    int r = pthread_condattr_init(&attr);
+    if (r != 0)
+        return r;
+    r = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    if (r == 0)
+        r = pthread_cond_init(arrival, &attr);
+    (void)pthread_condattr_destroy(&attr); /* only its value was used */
+    return r;
+}
+
+int mailbox_init(struct mailbox *mailbox, const struct admission_limits *limits) {
+    *mailbox = (struct mailbox){
+        .free_id = NO_ID,
+        .limits = *limits,
+        .core = {.n_startable = limits->max_running},
+    };
     list_init(&mailbox->inbox);
     list_init(&mailbox->cancels);
     mailbox->outputs_end = &mailbox->outputs;
@@ -27,7 +46,7 @@ int mailbox_init(struct mailbox *mailbox, const struct queue_load *max, uint32_t
     int r = pthread_mutex_init(&mailbox->lock, NULL);
     if (r != 0)
         return -r;
-    r = pthread_cond_init(&mailbox->mail_arrived, NULL);
+    r = init_arrival(&mailbox->mail_arrived);
     if (r != 0)
         (void)pthread_mutex_destroy(&mailbox->lock); /* nobody holds it */
     return -r;
@@ -68,26 +87,33 @@ static int add_chunk(struct mailbox *mailbox) {
 
     const uint32_t first = mailbox->n_chunks * MAIL_CHUNK;
     for (uint32_t i = 0; i < MAIL_CHUNK; i++)
-        chunk[i].next_free = i + 1 < MAIL_CHUNK ? first + i + 1 : NO_ID;
+        chunk[i].next_free = i + 1 < MAIL_CHUNK ? first + i + 1 : mailbox->free_id;
     mailbox->chunks[mailbox->n_chunks++] = chunk;
     mailbox->free_id = first;
+    mailbox->n_free_ids += MAIL_CHUNK;
     return 0;
 }
 
-static int take_id(struct mailbox *mailbox, struct seq *seq) {
-    if (mailbox->free_id == NO_ID) {
-        const int r = add_chunk(mailbox);
-        if (r < 0)
-            return r;
-    }
+static int ensure_ids(struct mailbox *mailbox, uint32_t n) {
+    int r = 0;
+    while (r == 0 && mailbox->n_free_ids < n)
+        r = add_chunk(mailbox);
+    return r;
+}
+
+static void take_id(struct mailbox *mailbox, struct seq *seq) {
+    INVARIANT(mailbox->n_free_ids > 0);
+
     const uint32_t index = mailbox->free_id;
     struct mail_slot *slot = slot_at(mailbox, index);
     mailbox->free_id = slot->next_free;
+    mailbox->n_free_ids--;
     slot->seq = seq;
+    slot->n_prompt = seq->n_prompt;
+    slot->delivery = mailbox->n_deliveries;
     slot->cancelled = false;
     slot->generation++; /* begins at 1, so no id is 0; 2^32 uses of one slot outlast a run */
     seq->id = (uint64_t)slot->generation << 32 | index;
-    return 0;
 }
 
 /* The slot of a live id, or NULL. */
@@ -108,40 +134,116 @@ static void end_id(struct mailbox *mailbox, struct seq *seq) {
     slot->seq = NULL;
     slot->next_free = mailbox->free_id;
     mailbox->free_id = (uint32_t)seq->id;
+    mailbox->n_free_ids++;
+}
+
+/* Admission. */
+
+static struct scheduler_load sum(struct scheduler_load a, struct scheduler_load b) {
+    return (struct scheduler_load){
+        .n_requests = a.n_requests + b.n_requests,
+        .n_tokens = a.n_tokens + b.n_tokens,
+    };
+}
+
+static struct scheduler_load difference(struct scheduler_load a, struct scheduler_load b) {
+    INVARIANT(a.n_requests >= b.n_requests && a.n_tokens >= b.n_tokens);
+    return (struct scheduler_load){
+        .n_requests = a.n_requests - b.n_requests,
+        .n_tokens = a.n_tokens - b.n_tokens,
+    };
+}
+
+/* What is left to wait of a load when n sequences of it start; those have its mean length. */
+static struct scheduler_load behind(struct scheduler_load load, uint32_t n) {
+    if (load.n_requests <= n)
+        return (struct scheduler_load){.n_requests = 0};
+    const struct scheduler_load starting = {
+        .n_requests = n,
+        .n_tokens = load.n_tokens / load.n_requests * n,
+    };
+    return difference(load, starting);
+}
+
+static bool exceeds(uint64_t value, uint64_t max) {
+    return max > 0 && value > max;
+}
+
+/* A server with nothing else to do would have to refuse it as well. */
+static int check_possible(const struct admission_limits *limits, const struct scheduler_load *load,
+                          struct error *reterr) {
+    const struct scheduler_load *max = &limits->max_queued;
+    const struct scheduler_load queued = behind(*load, limits->max_running);
+
+    if (exceeds(queued.n_requests, max->n_requests))
+        return error_set(reterr, SCHEDULER_INVALID,
+                         "A request for %u sequences can never be taken: %u may run (max-num-seqs) "
+                         "and %u wait (max-queued-requests).",
+                         load->n_requests, limits->max_running, max->n_requests);
+    if (exceeds(queued.n_tokens, max->n_tokens))
+        return error_set(reterr, SCHEDULER_INVALID,
+                         "A request for %u sequences can never be taken: %llu of their prompt "
+                         "tokens would have to wait, and %llu may (max-queued-tokens).",
+                         load->n_requests, (unsigned long long)queued.n_tokens,
+                         (unsigned long long)max->n_tokens);
+    return 0;
+}
+
+/* Everything that is inside and that no plan has started. */
+static struct scheduler_load not_started(const struct mailbox *mailbox) {
+    return sum(mailbox->core.waiting, sum(mailbox->new, mailbox->reserved));
+}
+
+/*
+ * The one rule of admission. What the next plan can start does not queue, so a burst on an idle
+ * server is not refused, however short the queue may be.
+ */
+static int admit(const struct mailbox *mailbox, const struct scheduler_load *load,
+                 struct error *reterr) {
+    const struct scheduler_load *max = &mailbox->limits.max_queued;
+    if (mailbox->stopping)
+        return error_set(reterr, SCHEDULER_STOPPING, "The server is shutting down.");
+
+    const uint32_t n_startable = mailbox->core.n_startable;
+    const struct scheduler_load before = behind(not_started(mailbox), n_startable);
+    const struct scheduler_load after = behind(sum(not_started(mailbox), *load), n_startable);
+    if (exceeds(after.n_requests, max->n_requests))
+        return error_set(reterr, SCHEDULER_QUEUE_FULL,
+                         "The queue is full: %u sequences wait, and with the %u of this request "
+                         "they would be more than %u (max-queued-requests).",
+                         before.n_requests, load->n_requests, max->n_requests);
+    if (exceeds(after.n_tokens, max->n_tokens))
+        return error_set(reterr, SCHEDULER_QUEUE_FULL,
+                         "The queue is full: %llu prompt tokens wait, and with the %llu of this "
+                         "request they would be more than %llu (max-queued-tokens).",
+                         (unsigned long long)before.n_tokens, (unsigned long long)load->n_tokens,
+                         (unsigned long long)max->n_tokens);
+    return 0;
 }
 
 /* Caller's thread. */
 
-/*
- * What one more request would stand behind. New ones that the next plan can start at once do not
- * queue: a burst on an idle server is not refused, however short the queue may be.
- */
-static bool must_queue(const struct mailbox *mailbox) {
-    return mailbox->waiting.n_requests > 0 || mailbox->new.n_requests >= mailbox->free_slots;
+int mailbox_reserve(struct mailbox *mailbox, const struct scheduler_load *load,
+                    struct error *reterr) {
+    /* The tokens may be a guess: too many of them make it wait its turn, but are no error. */
+    const struct scheduler_load certain = {.n_requests = load->n_requests};
+    int r = check_possible(&mailbox->limits, &certain, reterr);
+    if (r < 0)
+        return r;
+
+    lock(mailbox);
+    const bool alone = not_started(mailbox).n_requests == 0;
+    r = admit(mailbox, alone ? &certain : load, reterr);
+    if (r == 0)
+        mailbox->reserved = sum(mailbox->reserved, *load);
+    unlock(mailbox);
+    return r;
 }
 
-static int check_limits(const struct mailbox *mailbox, const struct seq *seq,
-                        struct error *reterr) {
-    const struct queue_load *max = &mailbox->max;
-    if (mailbox->stopping)
-        return error_set(reterr, -ESHUTDOWN, "the scheduler is stopping");
-    if (!must_queue(mailbox))
-        return 0;
-
-    const uint32_t n_starting = mailbox->waiting.n_requests > 0 ? 0 : mailbox->free_slots;
-    const uint32_t n_requests = mailbox->waiting.n_requests + mailbox->new.n_requests - n_starting;
-    const uint64_t n_tokens = mailbox->waiting.n_tokens + mailbox->new.n_tokens;
-    if (max->n_requests > 0 && n_requests >= max->n_requests)
-        return error_set_param(reterr, -EAGAIN, "max_queued_requests",
-                               "%u requests are waiting, and no more than %u may", n_requests,
-                               max->n_requests);
-    if (max->n_tokens > 0 && n_tokens + seq->n_prompt > max->n_tokens)
-        return error_set_param(reterr, -EAGAIN, "max_queued_tokens",
-                               "%llu prompt tokens are waiting; with the %u of this request they "
-                               "would be more than %llu",
-                               (unsigned long long)n_tokens, seq->n_prompt,
-                               (unsigned long long)max->n_tokens);
-    return 0;
+void mailbox_release(struct mailbox *mailbox, const struct scheduler_load *load) {
+    lock(mailbox);
+    mailbox->reserved = difference(mailbox->reserved, *load);
+    unlock(mailbox);
 }
 
 /* Relaxed: figures for people, which order nothing. */
@@ -150,34 +252,45 @@ static void show_new(struct mailbox *mailbox) {
     atomic_store_explicit(&mailbox->n_new_tokens, mailbox->new.n_tokens, memory_order_relaxed);
 }
 
-struct queue_load mailbox_new(const struct mailbox *mailbox) {
-    return (struct queue_load){
+struct scheduler_load mailbox_new(const struct mailbox *mailbox) {
+    return (struct scheduler_load){
         .n_requests = (uint32_t)atomic_load_explicit(&mailbox->n_new, memory_order_relaxed),
         .n_tokens = atomic_load_explicit(&mailbox->n_new_tokens, memory_order_relaxed),
     };
 }
 
-static int submit_locked(struct mailbox *mailbox, struct seq *seq, seq_id *ret_id,
-                         struct error *reterr) {
-    int r = check_limits(mailbox, seq, reterr);
+static int submit_locked(struct mailbox *mailbox, struct list *seqs,
+                         const struct scheduler_load *load, seq_id *ret_ids, struct error *reterr) {
+    int r = admit(mailbox, load, reterr);
     if (r < 0)
         return r;
-    r = take_id(mailbox, seq);
+    r = ensure_ids(mailbox, load->n_requests);
     if (r < 0)
-        return error_set(reterr, r, "no room for one more request id");
+        return error_set(reterr, r, "There is no room for the ids of %u sequences.",
+                         load->n_requests);
 
-    mailbox->new.n_requests++;
-    mailbox->new.n_tokens += seq->n_prompt;
+    uint32_t n = 0;
+    list_for_each (node, seqs) {
+        struct seq *seq = list_entry(node, struct seq, mail_link);
+        take_id(mailbox, seq);
+        ret_ids[n++] = seq->id; /* once unlocked, the engine thread may end and free seq */
+        list_remove(node);
+        list_push_back(&mailbox->inbox, node);
+    }
+    mailbox->new = sum(mailbox->new, *load);
     show_new(mailbox);
-    list_push_back(&mailbox->inbox, &seq->mail_link);
-    *ret_id = seq->id; /* from here on the engine thread may end and free seq at any time */
     (void)pthread_cond_signal(&mailbox->mail_arrived); /* cannot fail */
     return 0;
 }
 
-int mailbox_submit(struct mailbox *mailbox, struct seq *seq, seq_id *ret_id, struct error *reterr) {
+int mailbox_submit(struct mailbox *mailbox, struct list *seqs, const struct scheduler_load *load,
+                   const struct scheduler_load *reserved, seq_id *ret_ids, struct error *reterr) {
+    const int possible = check_possible(&mailbox->limits, load, reterr);
+
     lock(mailbox);
-    const int r = submit_locked(mailbox, seq, ret_id, reterr);
+    if (reserved)
+        mailbox->reserved = difference(mailbox->reserved, *reserved);
+    const int r = possible < 0 ? possible : submit_locked(mailbox, seqs, load, ret_ids, reterr);
     unlock(mailbox);
     return r;
 }
@@ -189,6 +302,11 @@ void mailbox_cancel(struct mailbox *mailbox, seq_id id) {
         slot->cancelled = true;
         list_push_back(&mailbox->cancels, &slot->seq->cancel_link);
         (void)pthread_cond_signal(&mailbox->mail_arrived); /* cannot fail */
+        if (slot->delivery == mailbox->n_deliveries) {     /* still in the inbox */
+            const struct scheduler_load load = {.n_requests = 1, .n_tokens = slot->n_prompt};
+            mailbox->new = difference(mailbox->new, load);
+            show_new(mailbox);
+        }
     }
     unlock(mailbox);
 }
@@ -222,33 +340,51 @@ static void take_list(struct list *from, struct list *to) {
     list_init(from);
 }
 
-void mailbox_receive(struct mailbox *mailbox, bool wait, struct mail *ret_mail) {
+static bool is_empty(const struct mailbox *mailbox) {
+    return list_empty(&mailbox->inbox) && list_empty(&mailbox->cancels) && !mailbox->stopping;
+}
+
+static void wait_for_mail(struct mailbox *mailbox, uint64_t max_wait_us) {
+    if (max_wait_us == MAIL_WAIT) {
+        while (is_empty(mailbox))
+            (void)pthread_cond_wait(&mailbox->mail_arrived, &mailbox->lock); /* cannot fail */
+        return;
+    }
+    const uint64_t end_us = clock_now_us() + max_wait_us;
+    const struct timespec end = {
+        .tv_sec = (time_t)(end_us / 1000000),
+        .tv_nsec = (long)(end_us % 1000000) * 1000,
+    };
+    int r = 0;
+    while (r == 0 && is_empty(mailbox))
+        r = pthread_cond_timedwait(&mailbox->mail_arrived, &mailbox->lock, &end);
+}
+
+void mailbox_receive(struct mailbox *mailbox, uint64_t max_wait_us, struct mail *ret_mail) {
     lock(mailbox);
-    while (wait && list_empty(&mailbox->inbox) && list_empty(&mailbox->cancels) &&
-           !mailbox->stopping)
-        (void)pthread_cond_wait(&mailbox->mail_arrived, &mailbox->lock); /* cannot fail */
+    if (max_wait_us != MAIL_NO_WAIT)
+        wait_for_mail(mailbox, max_wait_us);
     take_list(&mailbox->inbox, &ret_mail->added);
     take_list(&mailbox->cancels, &ret_mail->cancelled);
     ret_mail->stopping = mailbox->stopping;
     mailbox->received = mailbox->new;
+    mailbox->n_deliveries++;
     unlock(mailbox);
 }
 
-void mailbox_report_queue(struct mailbox *mailbox, const struct queue_load *waiting,
-                          uint32_t free_slots) {
+void mailbox_report_queue(struct mailbox *mailbox, const struct queue_report *report) {
     lock(mailbox);
-    mailbox->new.n_requests -= mailbox->received.n_requests;
-    mailbox->new.n_tokens -= mailbox->received.n_tokens;
-    mailbox->received = (struct queue_load){.n_requests = 0};
-    mailbox->waiting = *waiting;
-    mailbox->free_slots = free_slots;
+    mailbox->new = difference(mailbox->new, mailbox->received);
+    mailbox->received = (struct scheduler_load){.n_requests = 0};
+    mailbox->core = *report;
     show_new(mailbox);
     unlock(mailbox);
 }
 
 void mailbox_publish(struct mailbox *mailbox, struct scheduler_output *output,
-                     const struct list *finished) {
+                     const struct queue_report *report, const struct list *finished) {
     lock(mailbox);
+    mailbox->core = *report;
     list_for_each (node, finished) {
         end_id(mailbox, list_entry(node, struct seq, link));
     }

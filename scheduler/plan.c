@@ -229,12 +229,13 @@ static bool admit(struct planner *planner, struct seq *seq) {
 /* Step 4. The first in the order blocks those behind it: nobody is overtaken for ever. */
 static void admit_waiting(struct planner *planner) {
     struct core *core = planner->core;
+    core->admission_blocked = planner->preempted;
     if (planner->preempted) /* the freed blocks would go to a newcomer, and so on in circles */
         return;
 
-    while (core->waiting.n > 0 && core->n_free_slots > 0 && planner->budget.tokens > 0)
-        if (!admit(planner, waiting_peek(&core->waiting)))
-            break;
+    while (!core->admission_blocked && core->waiting.n > 0 && core->n_free_slots > 0 &&
+           planner->budget.tokens > 0)
+        core->admission_blocked = !admit(planner, waiting_peek(&core->waiting));
 }
 
 const struct batch *core_plan(struct core *core, uint64_t now_us) {

@@ -20,16 +20,16 @@ static int check_fits(const struct scheduler_options *options,
     const uint32_t n_prompt = request->n_prompt;
 
     if (n_prompt + output > options->max_model_len)
-        return error_set_param(reterr, -EINVAL, "max_model_len",
-                               "the prompt has %u tokens, but the context holds %u%s", n_prompt,
-                               options->max_model_len,
-                               output ? ", of which one must be left for the answer" : "");
+        return error_set(reterr, SCHEDULER_TOO_LONG,
+                         "the prompt has %u tokens, but the context holds %u%s", n_prompt,
+                         options->max_model_len,
+                         output ? ", of which one must be left for the answer" : "");
     if (n_prompt > pool_slots(options))
-        return error_set_param(reterr, -EINVAL, "kv_pool",
-                               "the prompt has %u tokens, but the KV pool holds %llu (%u blocks "
-                               "of %u)",
-                               n_prompt, (unsigned long long)pool_slots(options), options->n_blocks,
-                               options->block_size);
+        return error_set(reterr, SCHEDULER_TOO_LARGE,
+                         "the prompt has %u tokens, but the KV pool holds %llu (%u blocks "
+                         "of %u)",
+                         n_prompt, (unsigned long long)pool_slots(options), options->n_blocks,
+                         options->block_size);
     return 0;
 }
 

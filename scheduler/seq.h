@@ -62,6 +62,7 @@ struct seq {
     uint64_t serial;       /* order of arrival in the core */
     uint32_t heap_index;   /* place in core::waiting; valid only while waiting */
     uint64_t scheduled_us; /* first admission; 0: not yet */
+    int error_code;        /* with FINISH_ERROR, as in scheduler_event */
     const char *error;     /* with FINISH_ERROR; a constant */
 
     struct scheduler_request *request; /* owned: sampling, stop ids, priority */
@@ -73,8 +74,8 @@ struct seq {
 
 /*
  * Checks the request against the options and makes its sequence, max_tokens clipped to the room.
- * Takes the request only on success. -EINVAL with the limit's or field's name in reterr->param;
- * -ENOMEM. Any thread.
+ * Takes the request only on success. -EINVAL with reterr->param "prompt", -E2BIG, -ENOSPC, -ENOMEM
+ * (enum scheduler_refusal). Any thread.
  */
 int seq_create(const struct scheduler_options *options, struct scheduler_request *request,
                struct seq **ret_seq, struct error *reterr) KV_MUST_CHECK;

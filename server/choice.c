@@ -165,8 +165,9 @@ static bool memory_failed(const struct choice *choice) {
            buf_failed(&choice->prompt_logprobs);
 }
 
-static void fail(struct choice *choice, const char *message) {
+static void fail(struct choice *choice, int code, const char *message) {
     choice->finish = FINISH_ERROR;
+    choice->error_code = code;
     choice->error = message;
 }
 
@@ -182,23 +183,26 @@ bool choice_take_event(struct choice *choice, const struct scheduler_event *even
     if (event->token != TOKEN_NONE)
         r = take_token(choice, event, &stop);
 
+    if (event->finish != FINISH_NONE && stop < 0 && r == 0)
+        r = detokenizer_finish(choice->detok, &choice->delta, &stop);
+
     choice->finish = event->finish;
     choice->stop_token = event->stop_token;
     if (stop >= 0) {
         choice->finish = FINISH_STOP;
         choice->stop_token = TOKEN_NONE;
         choice->stop_index = stop;
-    } else if (event->finish != FINISH_NONE && r == 0)
-        r = detokenizer_finish(choice->detok, &choice->delta);
+    }
 
     if (event->finish == FINISH_ERROR) {
         const char *text =
             event->error ? event->error : "The engine could not compute this sequence.";
         const char *copy = arena_dup(&choice->gen->x->arena, text, strlen(text));
-        fail(choice, copy ? copy : "The engine could not compute this sequence.");
+        fail(choice, event->error_code,
+             copy ? copy : "The engine could not compute this sequence.");
     } else if (event->finish == FINISH_CANCELLED)
-        fail(choice, "The server is shutting down."); /* not cancelled by us: it would be unknown */
+        fail(choice, -ESHUTDOWN, "The server is shutting down."); /* else the id would be unknown */
     else if (r < 0 || memory_failed(choice))
-        fail(choice, "There is not enough memory to go on with this request.");
+        fail(choice, -ENOMEM, "There is not enough memory to go on with this request.");
     return choice->finish != FINISH_NONE;
 }

@@ -119,6 +119,10 @@ void exchange_client_gone(struct exchange *x) {
     exchange_unref(x); /* a job on the pool may still hold it */
 }
 
+void exchange_drop_body(struct exchange *x) {
+    http_reader_drop_body(x->reader);
+}
+
 void exchange_abort(struct exchange *x) {
     if (x->conn)
         conn_close(x->conn);
@@ -181,6 +185,13 @@ void exchange_reply_json(struct exchange *x, const struct buf *body) {
         exchange_error(x, 503, "overloaded", NULL, "There is not enough memory for the response.");
         return;
     }
+    if (!budget_has_room(&x->server->budget, body->len)) {
+        x->server->budget.n_refused++;
+        exchange_reject(x, -ENOMEM,
+                        &(struct error){.message = "The server has no room for the response at "
+                                                   "the moment."});
+        return;
+    }
     exchange_reply(x, 200, "application/json", (struct span){body->data, body->len});
 }
 
@@ -215,6 +226,7 @@ static const struct {
     {-EAGAIN, 429, "rate_limit_exceeded"},
     {-ESHUTDOWN, 503, "shutting_down"},
     {-ENOMEM, 503, "overloaded"},
+    {-EIO, 500, "engine_error"},
 };
 
 const char *exchange_error_code(int code) {
@@ -225,6 +237,14 @@ const char *exchange_error_code(int code) {
     return "internal_error";
 }
 
+int exchange_error_status(int code) {
+    for (size_t i = 0; i < sizeof rejections / sizeof rejections[0]; i++) {
+        if (rejections[i].code == code)
+            return rejections[i].status;
+    }
+    return 500;
+}
+
 static void add_retry_after(struct exchange *x) {
     const uint32_t ms = server_retry_after_ms(x->server);
     exchange_header(x, "retry-after", "%u", (ms + 999) / 1000);
@@ -233,11 +253,7 @@ static void add_retry_after(struct exchange *x) {
 }
 
 void exchange_reject(struct exchange *x, int code, const struct error *error) {
-    int status = 500;
-    for (size_t i = 0; i < sizeof rejections / sizeof rejections[0]; i++) {
-        if (rejections[i].code == code)
-            status = rejections[i].status;
-    }
+    const int status = exchange_error_status(code);
     const char *message = error->message;
     if (!message[0])
         message = code == -ENOMEM ? "There is not enough memory for this request now."
@@ -303,8 +319,8 @@ void exchange_stream_end(struct exchange *x) {
     exchange_unref(x);
 }
 
-size_t exchange_queued_bytes(const struct exchange *x) {
-    return x->conn ? conn_queued_bytes(x->conn) : 0;
+struct conn_backlog exchange_backlog(const struct exchange *x) {
+    return x->conn ? conn_backlog(x->conn) : (struct conn_backlog){0};
 }
 
 /* ---- checks and dispatch ---- */
@@ -399,8 +415,13 @@ void exchange_run(struct exchange *x, struct http_refusal refusal) {
     x->access.peer = conn_peer(x->conn);
     if (refusal.status) {
         x->close = true; /* where the next request begins is not known */
-        reply_error(x, refusal.status, refusal.status == 413 ? "request_too_large" : NULL, NULL,
-                    refusal.reason);
+        if (refusal.status == 503)
+            add_retry_after(x);
+        reply_error(x, refusal.status,
+                    refusal.status == 413   ? "request_too_large"
+                    : refusal.status == 503 ? "overloaded"
+                                            : NULL,
+                    NULL, refusal.reason);
         return;
     }
     const struct verdict v = judge(x->server, x->request);

@@ -6,20 +6,23 @@
 #include <string.h>
 
 #include "kvasir/clock.h"
+#include "kvasir/siphash.h"
 
 #include "exchange.h"
 #include "generation.h"
-#include "salt.h"
 #include "server_state.h"
 
-enum { REQUEST_SLACK_BYTES = 16 << 10 };
+enum {
+    REQUEST_SLACK_BYTES = 16 << 10,
+    BYTES_PER_TOKEN = 4, /* of a body, about: English text in JSON */
+};
 
 /* Tokens that a prompt may be answered with; -E2BIG when there is no room for one. */
 static int room_for(const struct generation *gen, size_t n_prompt, uint32_t *ret_max_tokens,
                     struct error *reterr) {
     const struct gen_request *q = &gen->request;
     const uint32_t context = gen->x->server->service->max_model_len;
-    const int64_t asked = q->max_completion_tokens >= 0 ? q->max_completion_tokens : q->max_tokens;
+    const int64_t asked = gen_request_answer_tokens(q);
     const uint32_t least = asked == 0 ? 0 : 1; /* 0: the prompt is only scored */
     if (n_prompt + least > context)
         return error_set_param(reterr, -E2BIG,
@@ -85,49 +88,38 @@ static struct scheduler_request *request_of(const struct choice *choice, uint32_
     request->max_tokens = choice->max_tokens;
     request->priority = (int32_t)q->priority;
     if (q->cache_salt)
-        request->cache_salt = salt_hash(gen->x->server->salt_key, q->cache_salt, q->cache_salt_len);
+        request->cache_salt =
+            siphash_64(gen->x->server->salt_key, q->cache_salt, q->cache_salt_len);
     request->score_prompt = q->prompt_logprobs >= 0 || (q->echo && q->n_logprobs >= 0);
     request->arrival_us = gen->x->arrival_us;
     return request;
 }
 
-/* The scheduler knows one code for "can never fit"; clients are told which limit it was. */
-static int explain_refusal(int code, const struct error *error) {
-    if (code != -EINVAL)
-        return code;
-    return strcmp(error->param, "kv_pool") == 0         ? -ENOSPC
-           : strcmp(error->param, "max_model_len") == 0 ? -E2BIG
-                                                        : code;
+/* ---- places in the queue ---- */
+
+void gen_release(struct generation *gen) {
+    if (gen->reserved.n_requests > 0)
+        scheduler_release(gen->x->server->service->scheduler, &gen->reserved);
+    gen->reserved = (struct scheduler_load){.n_requests = 0};
 }
 
-static int submit_choice(struct choice *choice, uint32_t n_of_prompt, struct error *reterr) {
-    struct generation *gen = choice->gen;
-    struct server *server = gen->x->server;
+int gen_reserve(struct generation *gen, struct error *reterr) {
     const struct gen_request *q = &gen->request;
-    int r = detokenizer_open(server->service->tokenizer, q->skip_special_tokens, q->stops,
-                             q->n_stops, q->include_stop_str_in_output, &choice->detok, reterr);
-    if (r < 0)
-        return r;
-    struct scheduler_request *request = request_of(choice, n_of_prompt);
-    if (!request)
-        return -ENOMEM;
-
-    seq_id id;
-    struct error refusal = {0};
-    r = scheduler_submit(server->service->scheduler, request, &id, &refusal);
-    if (r < 0) {
-        const int explained = explain_refusal(r, &refusal);
-        if (reterr)
-            *reterr = refusal;
-        if (reterr && explained != -EINVAL)
-            reterr->param[0] = '\0'; /* the scheduler's option, not a field of the request */
-        return explained;
-    }
-    if (server->sequences.n == 0)
-        server->work_since_us = clock_now_us();
-    seq_map_add(&server->sequences, &choice->entry, id);
-    return 0;
+    const bool parsed = q->n > 0;
+    const uint32_t n_prompts = parsed && q->n_prompts > 0 ? q->n_prompts : 1;
+    const uint32_t n = parsed ? (uint32_t)q->n : 1;
+    const struct scheduler_load load = {
+        .n_requests = n_prompts * n,
+        .n_tokens = gen->x->request->body.len / BYTES_PER_TOKEN * n,
+    };
+    gen_release(gen);
+    const int r = scheduler_reserve(gen->x->server->service->scheduler, &load, reterr);
+    if (r == 0)
+        gen->reserved = load;
+    return r;
 }
+
+/* ---- submit ---- */
 
 static int init_choices(struct generation *gen, struct error *reterr) {
     const uint32_t n = (uint32_t)gen->request.n;
@@ -164,7 +156,26 @@ static void draw_seed(struct generation *gen) {
     struct server *server = gen->x->server;
     const uint64_t count = server->n_seeds_drawn++;
     const uint64_t key[2] = {server->options.seed, 0};
-    gen->request.seed = (int64_t)(salt_hash(key, &count, sizeof count) >> 1); /* never -1 */
+    gen->request.seed = (int64_t)(siphash_64(key, &count, sizeof count) >> 1); /* never -1 */
+}
+
+/* What the scheduler takes for each choice, into requests. On failure those that were made stay
+ * there, the others are NULL. */
+static int make_requests(struct generation *gen, struct scheduler_request **requests,
+                         struct error *reterr) {
+    const struct gen_request *q = &gen->request;
+    for (uint32_t i = 0; i < gen->n_choices; i++) {
+        struct choice *choice = &gen->choices[i];
+        const int r =
+            detokenizer_open(gen->x->server->service->tokenizer, q->skip_special_tokens, q->stops,
+                             q->n_stops, q->include_stop_str_in_output, &choice->detok, reterr);
+        if (r < 0)
+            return r;
+        requests[i] = request_of(choice, i % (uint32_t)q->n);
+        if (!requests[i])
+            return -ENOMEM;
+    }
+    return 0;
 }
 
 int gen_submit(struct generation *gen, struct error *reterr) {
@@ -175,18 +186,29 @@ int gen_submit(struct generation *gen, struct error *reterr) {
     if (gen->request.seed == -1)
         draw_seed(gen);
 
-    for (uint32_t i = 0; i < gen->n_choices && r == 0; i++)
-        r = submit_choice(&gen->choices[i], i % (uint32_t)gen->request.n, reterr);
-    if (r == 0) {
-        gen->n_open = gen->n_choices;
-        return 0;
+    struct arena *arena = &gen->x->arena;
+    struct scheduler_request **requests =
+        arena_alloc_zero(arena, gen->n_choices, sizeof(struct scheduler_request *));
+    seq_id *ids = arena_alloc_zero(arena, gen->n_choices, sizeof *ids);
+    if (!requests || !ids)
+        return -ENOMEM;
+    r = make_requests(gen, requests, reterr);
+    if (r < 0) {
+        for (uint32_t i = 0; i < gen->n_choices; i++)
+            scheduler_request_free(requests[i]);
+        return r;
     }
-    for (uint32_t i = 0; i < gen->n_choices; i++) {
-        struct seq_entry *entry = &gen->choices[i].entry;
-        if (!list_linked(&entry->link))
-            continue;
-        scheduler_cancel(server->service->scheduler, entry->id);
-        seq_map_remove(&server->sequences, entry);
-    }
-    return r;
+    const struct scheduler_load reserved = gen->reserved;
+    gen->reserved = (struct scheduler_load){.n_requests = 0}; /* taken in any case */
+    r = scheduler_submit_all(server->service->scheduler, requests, gen->n_choices, &reserved, ids,
+                             reterr);
+    if (r < 0)
+        return r;
+
+    if (server->sequences.n == 0)
+        server->work_since_us = clock_now_us();
+    for (uint32_t i = 0; i < gen->n_choices; i++)
+        seq_map_add(&server->sequences, &gen->choices[i].entry, ids[i]);
+    gen->n_open = gen->n_choices;
+    return 0;
 }

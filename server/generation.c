@@ -11,6 +11,7 @@
 #include "exchange.h"
 #include "health.h"
 #include "http_response.h"
+#include "json_read.h"
 #include "server_state.h"
 #include "sse.h"
 
@@ -19,6 +20,7 @@ enum {
     TICK_MS = 1000,
     FIRST_PING_US = 5000000,
     PING_US = 15000000,
+    LEAST_SHARES = 16, /* of max_stream_queue_bytes, for a stream of fewer sequences */
 };
 
 /* Why sequences are cancelled, for the counters. */
@@ -28,6 +30,19 @@ enum abort_cause { ABORT_DISCONNECT, ABORT_SLOW_READER, ABORT_SHUTDOWN, ABORT_SI
 
 static void on_tick(uv_timer_t *timer) {
     generation_tick(timer->data);
+}
+
+/*
+ * How fast work is done: a mean that forgets, for Retry-After. What was cancelled or failed says
+ * nothing about that, nor does the time in which there was nothing to do.
+ */
+static void note_finish(struct server *server, uint64_t now_us) {
+    const uint64_t since_us = server->last_finish_us > server->work_since_us
+                                  ? server->last_finish_us
+                                  : server->work_since_us;
+    const uint64_t gap = now_us - since_us;
+    server->finish_gap_us = server->finish_gap_us ? (server->finish_gap_us * 7 + gap) / 8 : gap;
+    server->last_finish_us = now_us;
 }
 
 static void count_choice(const struct choice *choice, enum metrics_finish finish) {
@@ -47,13 +62,8 @@ static void count_choice(const struct choice *choice, enum metrics_finish finish
         .now_us = now,
     };
     metrics_count_sequence(&server->metrics, &sequence);
-
-    /* How fast the queue drains: a mean that forgets, for Retry-After. */
-    if (server->last_finish_us) {
-        const uint64_t gap = now - server->last_finish_us;
-        server->finish_gap_us = server->finish_gap_us ? (server->finish_gap_us * 7 + gap) / 8 : gap;
-    }
-    server->last_finish_us = now;
+    if (finish == DONE_STOP || finish == DONE_LENGTH)
+        note_finish(server, now);
 }
 
 /* Cancels what still runs; its blocks are free before the next step. */
@@ -108,6 +118,15 @@ static void fill_access(struct generation *gen) {
     access->finish = choice_finish_name(first);
 }
 
+/* What was held for the body and for parsing it. */
+static void give_back_preparation(struct generation *gen) {
+    struct budget *budget = &gen->x->server->budget;
+    exchange_drop_body(gen->x);
+    budget_give(budget, gen->n_scratch_charged);
+    gen->n_scratch_charged = 0;
+    budget_claim_end(budget, &gen->claim);
+}
+
 /* Releases everything but the memory, which is the exchange's. Last: the reference to it. */
 static void end(struct generation *gen) {
     INVARIANT(gen->phase != GEN_ENDED);
@@ -126,6 +145,9 @@ static void end(struct generation *gen) {
     }
     buf_fini(&gen->out);
     buf_fini(&gen->head);
+    arena_fini(&gen->scratch);
+    give_back_preparation(gen);
+    gen_release(gen);
     exchange_unref(gen->x);
 }
 
@@ -134,6 +156,8 @@ static void on_gone(struct exchange *x) {
     struct generation *gen = x->state;
     if (gen->phase == GEN_PREPARING) {
         x->access.phase = "client gone while its prompt was read";
+        if (budget_claim_waits(&gen->claim))
+            end(gen);
         return;
     }
     cancel_open(gen, ABORT_DISCONNECT);
@@ -155,17 +179,20 @@ static void reject(struct generation *gen, int code, const struct error *error) 
 }
 
 /* It was admitted and cannot go on. Before the first byte that is a status, after it an event. */
-static void fail(struct generation *gen, int status, const char *code, const char *message) {
+static void fail(struct generation *gen, int code, const char *message) {
     struct exchange *x = gen->x;
     fill_access(gen);
     if (!gen->begun) {
-        exchange_error(x, status, code, NULL, "%s", message);
+        struct error error = {0};
+        (void)error_set(&error, code, "%s", message); /* gives the code back */
+        exchange_reject(x, code, &error);
         end(gen);
         return;
     }
     x->access.phase = "failed while streaming";
     sse_begin(&gen->out);
-    http_error_write_body(&gen->out, message, http_error_type(status), NULL, code);
+    http_error_write_body(&gen->out, message, http_error_type(exchange_error_status(code)), NULL,
+                          exchange_error_code(code));
     sse_end(&gen->out);
     x->on_gone = NULL; /* nothing is left to cancel; end() below is the only one */
     exchange_stream_send(x, &gen->out);
@@ -334,8 +361,13 @@ static void take_event(struct server *server, const struct scheduler_event *even
     if (ended)
         close_choice(choice);
     if (gen->request.stream && choice->finish != FINISH_ERROR) {
-        if (choice_has_news(choice) || (ended && !choice->started))
+        if (choice_has_news(choice) || (ended && !choice->started)) {
+            const bool first = !choice->started;
+            const size_t before = gen->out.len;
             add_chunk(gen, choice);
+            if (first && (gen->request.echo || gen->request.return_token_ids))
+                gen->n_prompt_bytes += gen->out.len - before;
+        }
         if (ended)
             add_end_chunk(gen, choice);
     }
@@ -351,15 +383,31 @@ static const struct choice *failed_choice(const struct generation *gen) {
     return NULL;
 }
 
-/* A reader that does not read: what is queued for it must not grow. True if it was cut off. */
+/*
+ * A reader that does not read: what is queued for it must not grow. Not counted is what a healthy
+ * one may find in its queue at any moment: the last write, which may be large by itself (hundreds
+ * of choices), and prompts given back. The rest is bounded for each sequence; and a reader that
+ * takes nothing at all has a sixth of the time that an unread whole answer has.
+ */
+static bool is_too_slow(const struct generation *gen, struct conn_backlog backlog) {
+    const struct server_options *options = &gen->x->server->options;
+    const size_t each = options->max_stream_queue_bytes;
+    const size_t n_shares = gen->n_choices > LEAST_SHARES ? gen->n_choices : LEAST_SHARES;
+    if (backlog.behind > each * n_shares + gen->n_prompt_bytes)
+        return true;
+    return backlog.behind > each && backlog.stuck_us > options->write_timeout_us / 6;
+}
+
+/* True if its reader was cut off. */
 static bool cut_slow_reader(struct generation *gen) {
     struct exchange *x = gen->x;
-    const size_t queued = exchange_queued_bytes(x);
-    if (queued <= x->server->options.max_stream_queue_bytes)
+    const struct conn_backlog backlog = exchange_backlog(x);
+    const bool no_room = backlog.behind > 0 && !budget_has_room(&x->server->budget, gen->out.len);
+    if (!is_too_slow(gen, backlog) && !no_room)
         return false;
     log_message(&x->server->log, SERVER_LOG_WARNING,
-                "request %s: cancelled, its reader is %zu bytes behind", x->access.request_id,
-                queued);
+                "request %s: cancelled, its reader is %zu bytes behind and took nothing for %.1f s",
+                x->access.request_id, backlog.behind, (double)backlog.stuck_us / 1e6);
     cancel_open(gen, ABORT_SLOW_READER);
     x->access.phase = "reader too slow";
     exchange_abort(x);
@@ -373,7 +421,7 @@ static void flush(struct generation *gen) {
     const struct choice *failed = failed_choice(gen);
     if (failed) {
         cancel_open(gen, ABORT_SIBLING_FAILED);
-        fail(gen, 500, "engine_error", failed->error);
+        fail(gen, failed->error_code, failed->error);
     } else if (gen->request.stream) {
         if (!cut_slow_reader(gen)) {
             const bool ended = gen->n_open == 0;
@@ -446,6 +494,7 @@ static void after_job(uv_work_t *work, int status) {
     struct generation *gen = generation_of(work);
     struct server *server = gen->x->server;
     server->n_jobs--;
+    give_back_preparation(gen);
     if (exchange_is_gone(gen->x))
         end(gen);
     else if (status < 0 || gen->job_result < 0)
@@ -455,24 +504,35 @@ static void after_job(uv_work_t *work, int status) {
     server_maybe_quit(server);
 }
 
-/* Refused before any work is done for it: what the queue would refuse after tokenising. */
-static bool queue_is_full(const struct server *server) {
-    struct scheduler_stats stats;
-    scheduler_stats(server->service->scheduler, &stats);
-    const uint32_t limit = server->service->max_queued_requests;
-    return limit > 0 && stats.n_waiting >= limit;
-}
-
+/* Its places in the queue are held from here on: too much is refused before it is tokenised. */
 static int parse_now(struct generation *gen, struct error *reterr) {
     if (gen->api->endpoint == ENDPOINT_CHAT && !gen->x->server->service->chat_template)
         return error_set(reterr, -EINVAL,
                          "The model has no chat template; use /v1/completions with a prompt.");
-    if (queue_is_full(gen->x->server))
-        return error_set(reterr, -EAGAIN, "The queue is full (%u requests wait).",
-                         gen->x->server->service->max_queued_requests);
-    if (gen->x->request->body.len > PARSE_ON_LOOP_BYTES)
-        return 0; /* the job does it */
-    return gen_prepare_parse(gen, reterr);
+    int r = gen_reserve(gen, reterr);
+    if (r < 0 || gen->x->request->body.len > PARSE_ON_LOOP_BYTES)
+        return r; /* the job parses it */
+    r = gen_prepare_parse(gen, reterr);
+    if (r < 0)
+        return r;
+    if (!budget_take(&gen->x->server->budget, arena_used(&gen->scratch)))
+        return -ENOMEM;
+    gen->n_scratch_charged = arena_used(&gen->scratch);
+    r = gen_reserve(gen, reterr); /* now that the number of its sequences is known */
+    exchange_drop_body(gen->x);
+    return r;
+}
+
+static void start_job(struct generation *gen) {
+    struct server *server = gen->x->server;
+    gen->work.data = gen;
+    server->n_jobs++;
+    /* Fails only without a callback. */
+    (void)uv_queue_work(&server->loop, &gen->work, job, after_job);
+}
+
+static void on_granted(struct budget_claim *claim) {
+    start_job(list_entry(claim, struct generation, claim));
 }
 
 void generation_start(struct exchange *x, const struct gen_api *api) {
@@ -511,28 +571,36 @@ void generation_start(struct exchange *x, const struct gen_api *api) {
         reject(gen, r, &error);
         return;
     }
-    gen->work.data = gen;
-    server->n_jobs++;
-    /* Fails only without a callback. */
-    (void)uv_queue_work(&server->loop, &gen->work, job, after_job);
+    /* Parsing takes a tree and what is made of it; it waits until there is room for both. */
+    if (gen->request.n == 0)
+        budget_claim_begin(&server->budget, &gen->claim, 2 * json_read_cost(x->request->body.len),
+                           on_granted);
+    else
+        start_job(gen);
 }
 
 /* ---- from the server ---- */
 
-/* Said once when it begins: what an operator needs to see what hangs. */
+/* Each said once when it begins: what an operator needs to see what hangs. */
 static void log_stall(struct server *server) {
+    struct scheduler_stats s;
+    scheduler_stats(server->service->scheduler, &s);
+    if (s.stalls > 0 && !server->empty_plan_logged)
+        log_message(&server->log, SERVER_LOG_ERROR,
+                    "a step was planned empty with %u running and %u waiting: this is a mistake "
+                    "in kvasir, please report it",
+                    s.n_running, s.n_waiting);
+    server->empty_plan_logged = s.stalls > 0;
+
     const char *problem = health_problem(server);
     const bool stalled = problem && strcmp(problem, "stalled") == 0;
-    if (stalled && !server->stall_logged) {
-        struct scheduler_stats s;
-        scheduler_stats(server->service->scheduler, &s);
+    if (stalled && !server->stall_logged)
         log_message(&server->log, SERVER_LOG_ERROR,
                     "stalled: no step has ended for a minute; %u running, %u waiting, %" PRIu64
                     " steps so far, %s, blocks: %u free, %u cached, %u in all",
                     s.n_running, s.n_waiting, s.steps,
                     s.stepping ? "inside a step" : "between steps", s.blocks_free, s.blocks_cached,
                     s.blocks_total);
-    }
     server->stall_logged = stalled;
 }
 
@@ -557,12 +625,15 @@ void generation_abort_all(struct server *server) {
         struct generation *gen = list_entry(link, struct generation, link);
         if (gen->phase == GEN_PREPARING) {
             gen->shutting_down = true;
+            if (!budget_claim_waits(&gen->claim))
+                continue; /* its job ends it */
+            reject(gen, -ESHUTDOWN, &(struct error){.message = "The server is shutting down."});
             continue;
         }
         struct exchange *x = gen->x;
         exchange_ref(x);
         cancel_open(gen, ABORT_SHUTDOWN);
-        fail(gen, 503, "shutting_down", "The server is shutting down.");
+        fail(gen, -ESHUTDOWN, "The server is shutting down.");
         exchange_unref(x);
     }
 }

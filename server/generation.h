@@ -24,6 +24,7 @@
 #include "kvasir/scheduler.h"
 #include "kvasir/server.h"
 
+#include "budget.h"
 #include "gen_request.h"
 #include "seq_map.h"
 #include "span.h"
@@ -68,7 +69,8 @@ struct choice {
     enum finish_reason finish;
     token_id stop_token; /* TOKEN_NONE: none */
     int stop_index;      /* of the stop string; -1: none */
-    const char *error;   /* with FINISH_ERROR; in the exchange's arena */
+    int error_code;      /* with FINISH_ERROR: a negative errno, see exchange_reject */
+    const char *error;   /* its sentence; in the exchange's arena */
     bool started;        /* stream: its first chunk was written */
 };
 
@@ -98,9 +100,13 @@ struct generation {
     enum gen_phase phase;
 
     struct gen_request request;
+    struct arena scratch;      /* what the request has only until its prompts are ids */
+    size_t n_scratch_charged;  /* of the budget, for a request parsed on the loop */
+    struct budget_claim claim; /* on the budget, for one that the job parses */
     struct encoded_prompt *prompts;
     uint32_t n_prompts;
 
+    struct scheduler_load reserved; /* places in the scheduler's queue, until it is submitted */
     struct choice *choices;
     uint32_t n_choices;
     uint32_t n_open; /* not finished */
@@ -109,6 +115,7 @@ struct generation {
     struct buf out;         /* server-sent events of this wake-up */
     struct buf head;        /* what every chunk begins with */
     bool begun;             /* the response has begun (stream) */
+    size_t n_prompt_bytes;  /* sent so far in which a prompt was given back (stream) */
     uint64_t last_sent_us;
     bool shutting_down; /* abort_all came while it was prepared */
 
@@ -138,6 +145,11 @@ uint32_t generation_n_running(const struct server *server);
 /* Body to request (JSON); then request to ids. Any thread. */
 int gen_prepare_parse(struct generation *gen, struct error *reterr) KV_MUST_CHECK;
 int gen_prepare_encode(struct generation *gen, struct error *reterr) KV_MUST_CHECK;
+
+/* Holds places in the scheduler's queue for what is known of the request so far, instead of those
+ * held before. An enum scheduler_refusal. */
+int gen_reserve(struct generation *gen, struct error *reterr) KV_MUST_CHECK;
+void gen_release(struct generation *gen); /* gives them back */
 
 /* Makes the choices and hands their sequences to the scheduler: all of them or none. */
 int gen_submit(struct generation *gen, struct error *reterr) KV_MUST_CHECK;

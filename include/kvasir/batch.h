@@ -56,17 +56,27 @@ struct batch {
     uint32_t n_seqs;
 };
 
+/* Why a row gave nothing: its sequence cannot go on. */
+enum row_problem {
+    ROW_OK,
+    ROW_NOT_FINITE,      /* the logits held NaN, or no finite one: blocks may hold NaN too */
+    ROW_NOTHING_ALLOWED, /* the request's own masks (allowed ids, bad words, min_tokens, bias) left
+                            no token; what was computed is sound */
+    ROW_NOT_COMPUTED,    /* the slice breaks the contract above: nothing of it was computed. One
+                            such row stands for the slice, whatever its rows are */
+};
+
 /* What one row of the head gave: the sampled token, or the score of the known next token. */
 struct row_output {
-    uint32_t seq;    /* index in batch::seqs */
-    uint32_t row;    /* token index within the sequence's slice */
-    token_id token;  /* sampled; or, for a row whose next token is in history, that token */
-    float logprob;   /* of token, natural log, raw logits; valid if params->wants_logprobs or
+    uint32_t seq;   /* index in batch::seqs */
+    uint32_t row;   /* token index within the sequence's slice */
+    token_id token; /* sampled; or, for a row whose next token is in history, that token */
+    float logprob;  /* of token, natural log, raw logits; valid if params->wants_logprobs or
                           the row is a score */
-    uint32_t rank;   /* number of logits >= its logit, itself included; valid as logprob */
-    uint32_t n_top;  /* valid entries in top, best first, ties by rising id */
-    bool sampled;    /* false: a score of a prompt token */
-    bool not_finite; /* the row held NaN or no finite logit: end this sequence with an error */
+    uint32_t rank;  /* number of logits >= its logit, itself included; valid as logprob */
+    uint32_t n_top; /* valid entries in top, best first, ties by rising id */
+    bool sampled;   /* false: a score of a prompt token */
+    enum row_problem problem;
     struct token_logprob top[SAMPLING_MAX_LOGPROBS];
 };
 

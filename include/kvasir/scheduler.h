@@ -12,6 +12,7 @@
 #ifndef KVASIR_SCHEDULER_H
 #define KVASIR_SCHEDULER_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -44,8 +45,9 @@ struct scheduler_options {
     enum scheduler_policy policy;
     uint64_t hash_key[2]; /* secret of this process for the prefix hashes */
 
-    uint32_t max_queued_requests; /* waiting ones; 0: no limit. Beyond: submit gives -EAGAIN */
-    uint64_t max_queued_tokens;   /* prompt tokens waiting; 0: no limit */
+    /* What may wait behind the sequences that the next plan can start; 0: no limit. */
+    uint32_t max_queued_requests;
+    uint64_t max_queued_tokens; /* prompt tokens */
 
     bool check_invariants; /* run the full check after every step (tests, debug builds) */
 
@@ -74,6 +76,23 @@ struct scheduler_request {
     float *prompt_logits_out; /* NULL, or [n_prompt, n_vocab] f32 to fill (eval); the caller's,
                                  valid until the final output was taken */
     uint64_t arrival_us;      /* monotonic, before tokenising */
+};
+
+/* So much work: sequences, and the prompt tokens of all of them. */
+struct scheduler_load {
+    uint32_t n_requests;
+    uint64_t n_tokens;
+};
+
+/* What a refusal means. Each is one negative errno, so that it travels like any other result. */
+enum scheduler_refusal {
+    SCHEDULER_INVALID = -EINVAL,     /* an empty prompt, a token id outside the vocabulary; or more
+                                        at once than could ever run and wait together */
+    SCHEDULER_TOO_LONG = -E2BIG,     /* the prompt does not fit into max_model_len */
+    SCHEDULER_TOO_LARGE = -ENOSPC,   /* ... nor into the KV pool */
+    SCHEDULER_QUEUE_FULL = -EAGAIN,  /* now; it would be taken when less is waiting */
+    SCHEDULER_STOPPING = -ESHUTDOWN, /* no request is taken any more */
+    SCHEDULER_NO_MEMORY = -ENOMEM,
 };
 
 enum finish_reason {
@@ -105,6 +124,8 @@ struct scheduler_event {
     uint32_t n_preemptions;
     uint64_t scheduled_us; /* first admitted to a step */
     uint64_t produced_us;  /* end of the step that gave this event */
+    int error_code;        /* with FINISH_ERROR: -EIO (the engine), -ENOMEM, -EINVAL (the request:
+                              its own masks left no token) */
     const char *error;     /* with FINISH_ERROR: one sentence */
 };
 
@@ -141,7 +162,8 @@ struct scheduler_stats {
     bool stepping;                                          /* a step is being computed */
 };
 
-/* Starts the engine thread. -ENOMEM, -EINVAL (param names the option), -EAGAIN (no thread). */
+/* Starts the engine thread. -ENOMEM, -EINVAL (param names the option as on the command line),
+ * -EAGAIN (no thread). */
 int scheduler_start(const struct scheduler_options *options, struct scheduler **ret_scheduler,
                     struct error *reterr) KV_MUST_CHECK;
 
@@ -155,11 +177,29 @@ struct scheduler_request *scheduler_request_create(const token_id *prompt, uint3
 void scheduler_request_free(struct scheduler_request *request);
 
 /*
- * Takes the request in every case; on success gives its id. -EINVAL: it can never fit (message
- * with both numbers; param is "max_model_len" or "kv_pool", whichever is too small), or a token
- * id is outside the vocabulary (param "prompt"); -EAGAIN: the queue is full (param
- * "max_queued_requests" or "max_queued_tokens"); -ESHUTDOWN: stopping; -ENOMEM.
+ * Admission. One rule decides whether work is let in, before and after it is prepared: what waits,
+ * what is submitted and what is reserved may exceed the limits of the queue only by as many
+ * sequences as the next plan can start.
+ *
+ * scheduler_reserve holds places for work that is still being prepared (tokenised), so that too
+ * much of it is refused before the effort; n_tokens may be an estimate, and so it alone refuses
+ * nothing while nobody else is waiting. Give the places back with scheduler_release, or hand them
+ * in with scheduler_submit_all. An enum scheduler_refusal; its message names the limit.
  */
+int scheduler_reserve(struct scheduler *scheduler, const struct scheduler_load *load,
+                      struct error *reterr) KV_MUST_CHECK;
+void scheduler_release(struct scheduler *scheduler, const struct scheduler_load *load);
+
+/*
+ * Takes n requests, all or none: on success gives their ids, in order. Takes the requests and the
+ * reserved places (NULL: none) in every case. An enum scheduler_refusal; the message has the
+ * numbers, and param is "prompt" where a prompt is at fault by itself.
+ */
+int scheduler_submit_all(struct scheduler *scheduler, struct scheduler_request *const *requests,
+                         uint32_t n, const struct scheduler_load *reserved, seq_id *ret_ids,
+                         struct error *reterr) KV_MUST_CHECK;
+
+/* One request, without a reservation. */
 int scheduler_submit(struct scheduler *scheduler, struct scheduler_request *request, seq_id *ret_id,
                      struct error *reterr) KV_MUST_CHECK;
 

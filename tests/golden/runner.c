@@ -93,7 +93,7 @@ void runner_step(struct runner *runner, struct runner_seq *const *seqs, uint32_t
         struct runner_seq *seq = members[result.rows[i].seq];
         if (result.rows[i].sampled)
             seq->sampled = result.rows[i].token;
-        seq->not_finite = seq->not_finite || result.rows[i].not_finite;
+        seq->not_finite = seq->not_finite || result.rows[i].problem == ROW_NOT_FINITE;
     }
 }
 

@@ -110,6 +110,8 @@ static struct server_options server_options_of(const struct fixture_options *o, 
     options.max_connections = o->max_connections ? o->max_connections : 64;
     if (o->max_body)
         options.max_body_bytes = o->max_body;
+    if (o->max_buffered)
+        options.max_buffered_bytes = o->max_buffered;
     if (o->max_stream_queue)
         options.max_stream_queue_bytes = o->max_stream_queue;
     if (o->header_timeout_us)
@@ -151,7 +153,6 @@ struct fixture *fixture_start(const struct fixture_options *o) {
         .max_num_seqs = 16,
         .block_size = BLOCK_SIZE,
         .n_blocks = f->n_blocks,
-        .max_queued_requests = o->max_queue,
     };
     start_scheduler(f, o);
     f->service.scheduler = f->scheduler;

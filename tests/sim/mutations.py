@@ -34,7 +34,7 @@ MUTATIONS = [
      '«pool_unref(&core->pool, seq->blocks[--seq->n_blocks]);»',
      'pool_unref(&core->pool, *seq->blocks++); seq->n_blocks--;'),
     ('a step gives a sequence its end twice', 'apply.c',
-     'core_end(core, seq, finish, error);\n    «core_retire(core, seq);»', ';'),
+     'core_end(core, seq, finish);\n        «core_retire(core, seq);»', ';'),
     ('a preemption forgets the output', 'core.c',
      'core_preempt(struct core *core, struct seq *seq) {\n    «leave_running(core, seq);»',
      'leave_running(core, seq); seq->n_tokens = seq->n_prompt;'),
@@ -53,7 +53,7 @@ MUTATIONS = [
     ('a promise outlives its sequence', 'core.c',
      '«core_unreserve(core, seq, seq->n_reserved);»', 'seq->n_reserved = 0;'),
     ('one bad row ends the whole batch', 'apply.c',
-     'i < «slice->n_rows»; i++)\n        if (slice->rows[i].not_finite)', '1'),
+     'i < «slice->n_rows»; i++)\n        if (slice->rows[i].problem != ROW_OK)', '1'),
     ('a follower waits for a step that is over', 'share.c',
      'could_take(core, seq, seq->n_published) &&\n           '
      '«in_flight_entry(core, next_digest(core, seq))->plan == core->n_plans»;',

@@ -416,7 +416,7 @@ static bool submit(struct sim *sim, struct client *client) {
     const int r = seq_create(&sim->options, client->request, &client->seq, &error);
 
     sim->report->n_requests++;
-    if ((r < 0) != refuse || (r < 0 && (r != -EINVAL || !error.param[0])))
+    if ((r < 0) != refuse || (r < 0 && r != SCHEDULER_TOO_LONG && r != SCHEDULER_TOO_LARGE))
         return wrong(sim, "a prompt of %u: %d, %s", client->n_prompt, r, error.message);
     if (r < 0) {
         scheduler_request_free(client->request);

@@ -195,6 +195,24 @@ static void write_kv(struct fake_engine *engine, const struct batch *batch) {
     }
 }
 
+static bool contains(const token_id *ids, uint32_t n, token_id id) {
+    uint32_t i = 0;
+    while (i < n && ids[i] != id)
+        i++;
+    return i < n;
+}
+
+/* Are only stop ids allowed, while min_tokens forbids them? */
+static bool allows_nothing(const struct batch_seq *seq) {
+    const struct sampling_params *params = seq->params;
+    uint32_t n_masked = 0;
+    if (seq->n_history - seq->n_prompt < params->min_tokens)
+        while (n_masked < params->n_allowed_ids &&
+               contains(params->stop_ids, params->n_stop_ids, params->allowed_ids[n_masked]))
+            n_masked++;
+    return params->n_allowed_ids > 0 && n_masked == params->n_allowed_ids;
+}
+
 static void fill_row(const struct fake_engine *engine, const struct batch_seq *seq, uint32_t index,
                      uint32_t t, uint64_t state, struct row_output *row) {
     const struct fake_engine_options *options = &engine->options;
@@ -202,10 +220,14 @@ static void fill_row(const struct fake_engine *engine, const struct batch_seq *s
     const token_id next = next_token(options, state, n_history, seq->n_prompt);
 
     *row = (struct row_output){.seq = index, .row = t, .token = next, .rank = 1};
-    row->not_finite = next == TOKEN_NONE;
+    row->problem = next == TOKEN_NONE ? ROW_NOT_FINITE : ROW_OK;
     row->sampled = n_history == seq->n_history;
     if (!row->sampled)
         row->token = seq->history[n_history];
+    else if (row->problem == ROW_OK && allows_nothing(seq)) {
+        row->problem = ROW_NOTHING_ALLOWED;
+        row->token = TOKEN_NONE;
+    }
     row->logprob = logprob(state, row->token);
     for (; row->n_top < seq->params->n_top && row->n_top < options->n_vocab; row->n_top++) {
         const token_id token = (token_id)((row->token + row->n_top) % options->n_vocab);

@@ -15,6 +15,7 @@ struct seen {
     seq_id id;
     token_id token;
     enum finish_reason finish;
+    int error_code;
 };
 
 struct rig {
@@ -117,8 +118,11 @@ static void apply(struct rig *rig) {
     for (uint32_t i = 0; i < output->n_events; i++) {
         const struct scheduler_event *event = &output->events[i];
         assert_true(rig->n_seen < MAX_SEEN);
-        rig->seen[rig->n_seen++] =
-            (struct seen){.id = event->id, .token = event->token, .finish = event->finish};
+        rig->seen[rig->n_seen++] = (struct seen){.id = event->id,
+                                                 .token = event->token,
+                                                 .finish = event->finish,
+                                                 .error_code = event->error_code};
+        assert_true((event->finish == FINISH_ERROR) == (event->error != NULL));
     }
     scheduler_output_free(output);
     check(rig);
@@ -689,7 +693,7 @@ static void test_core_bad_row_ends_its_sequence_only_and_is_not_cached(void **st
     plan(rig);
     struct row_output rows[] = {
         {.seq = 0, .row = 8, .token = 5, .sampled = true},
-        {.seq = 1, .row = 8, .token = 5, .sampled = true, .not_finite = true},
+        {.seq = 1, .row = 8, .token = 5, .sampled = true, .problem = ROW_NOT_FINITE},
     };
     rig->result = (struct step_result){.rows = rows, .n_rows = 2};
     rig->step_rc = 0;
@@ -698,7 +702,51 @@ static void test_core_bad_row_ends_its_sequence_only_and_is_not_cached(void **st
     assert_int_equal(rig->seen[0].token, 5); /* events of the step, then the ends */
     assert_int_equal(rig->seen[1].id, 2);
     assert_int_equal(rig->seen[1].finish, FINISH_ERROR);
+    assert_int_equal(rig->seen[1].error_code, -EIO);
     assert_int_equal(rig->core->prefix.n_published, 2); /* those of the first */
+    rig_free(rig);
+}
+
+/* The request's own masks left no token: its fault, and its blocks are as good as any. */
+static void test_core_nothing_allowed_is_einval_and_keeps_its_blocks(void **state) {
+    (void)state;
+    struct rig *rig = rig_new();
+    rig_start(rig);
+    (void)add(rig, 1, 8, 9);
+    step(rig);
+    plan(rig);
+    struct row_output rows[] = {{.row = 0, .sampled = true, .token = TOKEN_NONE}};
+    rows[0].problem = ROW_NOTHING_ALLOWED;
+    rig->result = (struct step_result){.rows = rows, .n_rows = 1};
+    apply(rig);
+    assert_int_equal(rig->seen[1].finish, FINISH_ERROR);
+    assert_int_equal(rig->seen[1].error_code, -EINVAL);
+    assert_int_equal(rig->core->prefix.n_published, 2);
+    rig_free(rig);
+}
+
+/* The engine refuses one slice, of a kind that asks for no rows: the others go on. */
+static void test_core_slice_not_computed_ends_its_sequence_only(void **state) {
+    (void)state;
+    struct rig *rig = rig_new();
+    rig->options.prefill_chunk = 4;
+    rig_start(rig);
+    (void)add(rig, 1, 9, 2);
+    (void)add(rig, 51, 4, 2);
+    plan(rig);
+    assert_int_equal(rig->batch->seqs[0].rows, BATCH_ROWS_NONE);
+    struct row_output rows[] = {
+        {.seq = 0, .row = 0, .problem = ROW_NOT_COMPUTED},
+        {.seq = 1, .row = 3, .token = 5, .sampled = true},
+    };
+    rig->result = (struct step_result){.rows = rows, .n_rows = 2};
+    rig->step_rc = 0;
+    apply(rig);
+    assert_int_equal(rig->n_seen, 2);
+    assert_int_equal(rig->seen[0].token, 5);
+    assert_int_equal(rig->seen[1].id, 1);
+    assert_int_equal(rig->seen[1].error_code, -EIO);
+    assert_int_equal(rig->core->prefix.n_published, 1); /* that of the other one */
     rig_free(rig);
 }
 
@@ -774,6 +822,31 @@ static void test_core_add_without_memory_ends_with_an_error(void **state) {
     mem_set_fault_hook(NULL, NULL);
     run_out(rig);
     assert_answer(rig, 1, 1, 3, 0, FINISH_ERROR);
+    assert_int_equal(rig->seen[0].error_code, -ENOMEM);
+    rig_free(rig);
+}
+
+static void test_core_token_without_memory_ends_its_sequence_with_enomem(void **state) {
+    (void)state;
+    struct rig *rig = rig_new();
+    rig->options.max_model_len = 200;
+    rig->options.n_blocks = 64;
+    rig_start(rig);
+    (void)add(rig, 1, 3, 100);
+    while (rig->n_seen < 64) /* the room that it begins with */
+        step(rig);
+    plan(rig);
+    compute(rig);
+    struct scheduler_output *output = core_output_create(rig->core);
+    mem_set_fault_hook(fail_all, NULL);
+    core_apply(rig->core, &rig->result, rig->step_rc, 20, output);
+    mem_set_fault_hook(NULL, NULL);
+    assert_int_equal(output->n_events, 1);
+    assert_int_equal(output->events[0].finish, FINISH_ERROR);
+    assert_int_equal(output->events[0].error_code, -ENOMEM);
+    assert_int_equal(output->events[0].token, TOKEN_NONE);
+    scheduler_output_free(output);
+    check(rig);
     rig_free(rig);
 }
 
@@ -797,16 +870,14 @@ static void test_seq_that_can_never_fit_is_refused_with_both_numbers(void **stat
     rig->options.max_model_len = 40;
     assert_int_equal(try(rig, 39, 1, &error), 0);
     assert_int_equal(try(rig, 40, 0, &error), 0); /* nothing to generate: no room needed */
-    assert_int_equal(try(rig, 40, 1, &error), -EINVAL);
-    assert_string_equal(error.param, "max_model_len");
+    assert_int_equal(try(rig, 40, 1, &error), SCHEDULER_TOO_LONG);
     assert_string_equal(error.message, "the prompt has 40 tokens, but the context holds 40, of "
                                        "which one must be left for the answer");
-    assert_int_equal(try(rig, 41, 0, &error), -EINVAL);
+    assert_int_equal(try(rig, 41, 0, &error), SCHEDULER_TOO_LONG);
 
     rig->options.n_blocks = 5;
     assert_int_equal(try(rig, 20, 9, &error), 0);
-    assert_int_equal(try(rig, 21, 1, &error), -EINVAL);
-    assert_string_equal(error.param, "kv_pool");
+    assert_int_equal(try(rig, 21, 1, &error), SCHEDULER_TOO_LARGE);
     assert_string_equal(error.message,
                         "the prompt has 21 tokens, but the KV pool holds 20 (5 blocks of 4)");
     mem_free(rig);
@@ -835,11 +906,11 @@ static void test_core_create_names_the_option_that_is_wrong(void **state) {
     struct scheduler_options options = rig->options;
     options.block_size = 257;
     assert_int_equal(core_create(&options, &core, &error), -EINVAL);
-    assert_string_equal(error.param, "block_size");
+    assert_string_equal(error.param, "block-size");
     options = rig->options;
     options.max_num_batched_tokens = 0;
     assert_int_equal(core_create(&options, &core, &error), -EINVAL);
-    assert_string_equal(error.param, "max_num_batched_tokens");
+    assert_string_equal(error.param, "max-num-batched-tokens");
     assert_null(core);
     mem_free(rig);
 }
@@ -909,11 +980,14 @@ int main(void) {
         cmocka_unit_test(test_core_scores_come_in_chunks_and_skip_the_cache),
         cmocka_unit_test(test_core_logits_land_at_their_rows),
         cmocka_unit_test(test_core_bad_row_ends_its_sequence_only_and_is_not_cached),
+        cmocka_unit_test(test_core_nothing_allowed_is_einval_and_keeps_its_blocks),
+        cmocka_unit_test(test_core_slice_not_computed_ends_its_sequence_only),
         cmocka_unit_test(test_core_bad_row_behind_good_ones_keeps_the_good_tokens),
         cmocka_unit_test(test_core_failed_step_ends_its_batch_only),
         cmocka_unit_test(test_core_missing_or_foreign_token_is_an_error_not_a_crash),
         cmocka_unit_test(test_core_pool_ends_a_lone_sequence_at_its_last_slot),
         cmocka_unit_test(test_core_add_without_memory_ends_with_an_error),
+        cmocka_unit_test(test_core_token_without_memory_ends_its_sequence_with_enomem),
         cmocka_unit_test(test_seq_that_can_never_fit_is_refused_with_both_numbers),
         cmocka_unit_test(test_seq_with_a_foreign_token_or_none_is_refused),
         cmocka_unit_test(test_core_create_names_the_option_that_is_wrong),

@@ -214,14 +214,60 @@ static void test_scheduler_full_queue_is_eagain_and_moves_on(void **state) {
         r = scheduler_submit(f.scheduler, make_request(n, 5, 10), &id, &error);
         n += r == 0;
     }
-    assert_int_equal(r, -EAGAIN);
-    assert_string_equal(error.param, "max_queued_requests");
-    assert_in_range(n, 2, 4);
+    assert_int_equal(r, SCHEDULER_QUEUE_FULL);
+    assert_non_null(strstr(error.message, "max-queued-requests"));
+    assert_int_equal(n, 3);
 
     struct log log = {.n_events = 0};
     collect(&f, &log, n);
     assert_int_equal(scheduler_submit(f.scheduler, make_request(99, 5, 1), &id, &error), 0);
     collect(&f, &log, n + 1);
+    stop(&f);
+}
+
+/* Bursts on an idle scheduler, again and again: the slots of those before are free by then. */
+static void test_scheduler_bursts_within_the_slots_are_never_refused(void **state) {
+    (void)state;
+    struct fixture f = defaults();
+    f.options.max_queued_requests = 1;
+    start(&f);
+    struct log log = {.n_events = 0};
+    for (uint32_t round = 0; round < 20; round++) {
+        for (uint32_t i = 0; i < 8; i++) {
+            seq_id id = 0;
+            struct scheduler_request *request = make_request(i, 5, 1);
+            assert_int_equal(scheduler_submit(f.scheduler, request, &id, NULL), 0);
+        }
+        collect(&f, &log, 8 * (round + 1));
+    }
+    stop(&f);
+}
+
+/* One that is at fault takes the others with it, and none of them was ever there. */
+static void test_scheduler_group_with_a_bad_request_leaves_nothing(void **state) {
+    (void)state;
+    const struct scheduler_load held = {.n_requests = 3};
+    struct fixture f = defaults();
+    f.options.max_queued_requests = 1;
+    f.options.max_num_seqs = 2;
+    start(&f);
+    struct scheduler_request *requests[3];
+    seq_id ids[3];
+    struct error error = {.message = ""};
+    assert_int_equal(scheduler_reserve(f.scheduler, &held, NULL), 0);
+    for (uint32_t i = 0; i < 3; i++)
+        requests[i] = make_request(i, i == 1 ? 128 : 5, 1);
+    assert_int_equal(scheduler_submit_all(f.scheduler, requests, 3, &held, ids, &error),
+                     SCHEDULER_TOO_LONG);
+    assert_non_null(strstr(error.message, "128 tokens"));
+
+    for (uint32_t i = 0; i < 3; i++) /* the reserved places are free again */
+        requests[i] = make_request(i, 5, 1);
+    assert_int_equal(scheduler_submit_all(f.scheduler, requests, 3, NULL, ids, &error), 0);
+    struct log log = {.n_events = 0};
+    collect(&f, &log, 3);
+    for (uint32_t i = 0; i < 3; i++)
+        assert_true(log.events[i].id == ids[i]);
     stop(&f);
 }
 
@@ -308,7 +354,7 @@ static void test_scheduler_bad_options_name_the_option(void **state) {
     struct scheduler *scheduler = NULL;
     f.options.max_num_seqs = 0;
     assert_int_equal(scheduler_start(&f.options, &scheduler, &error), -EINVAL);
-    assert_string_equal(error.param, "max_num_seqs");
+    assert_string_equal(error.param, "max-num-seqs");
     assert_null(scheduler);
     scheduler_stop(NULL);
 }
@@ -369,6 +415,8 @@ int main(void) {
         cmocka_unit_test(test_scheduler_cancel_frees_the_blocks_and_gives_one_end),
         cmocka_unit_test(test_scheduler_stop_with_work_left_frees_everything),
         cmocka_unit_test(test_scheduler_full_queue_is_eagain_and_moves_on),
+        cmocka_unit_test(test_scheduler_bursts_within_the_slots_are_never_refused),
+        cmocka_unit_test(test_scheduler_group_with_a_bad_request_leaves_nothing),
         cmocka_unit_test(test_scheduler_idle_uses_no_cpu),
         cmocka_unit_test(test_scheduler_storm_ends_each_exactly_once),
         cmocka_unit_test(test_scheduler_bad_options_name_the_option),

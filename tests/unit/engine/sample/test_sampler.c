@@ -342,12 +342,37 @@ static void test_sampler_row_not_finite_is_reported(void **state) {
         if (bad == 2)
             logits[39] = INFINITY;
         const struct row_output out = run_row(logits, 40, &seq);
-        assert_true(out.not_finite);
+        assert_int_equal(out.problem, ROW_NOT_FINITE);
         assert_int_equal(out.token, TOKEN_NONE);
     }
 }
 
-/* Any bit patterns and any parameters in range give a token of the vocabulary, or not_finite. */
+static void test_sampler_row_with_nothing_allowed_is_no_fault_of_the_logits(void **state) {
+    float logits[40];
+    const token_id eos[1] = {7};
+    const token_id history[2] = {0, 3};
+    struct sampling_params params = sampling_defaults();
+    struct batch_seq seq = {
+        .n_tokens = 1,
+        .n_context = 1,
+        .n_prompt = 1,
+        .history = history,
+        .n_history = 2,
+        .sample = true,
+        .params = &params,
+    };
+    for (int i = 0; i < 40; i++)
+        logits[i] = (float)i;
+    params.allowed_ids = params.stop_ids = eos;
+    params.n_allowed_ids = params.n_stop_ids = 1;
+    params.min_tokens = 2; /* there is one */
+    assert_int_equal(run_row(logits, 40, &seq).problem, ROW_NOTHING_ALLOWED);
+    params.min_tokens = 1;
+    assert_int_equal(run_row(logits, 40, &seq).problem, ROW_OK);
+    assert_int_equal(run_row(logits, 40, &seq).token, 7);
+}
+
+/* Any bit patterns and any parameters in range give a token of the vocabulary, or the row is not finite. */
 static void test_sampler_row_is_total(void **state) {
     uint64_t rng = 2024;
     for (int round = 0; round < 3000; round++) {
@@ -378,7 +403,7 @@ static void test_sampler_row_is_total(void **state) {
             .params = &params,
         };
         const struct row_output out = run_row(logits, 67, &seq);
-        assert_true(out.not_finite || (out.token >= 0 && out.token < 67));
+        assert_true(out.problem == ROW_NOT_FINITE || (out.token >= 0 && out.token < 67));
     }
 }
 
@@ -391,6 +416,7 @@ int main(void) {
         cmocka_unit_test(test_sampler_row_draw_depends_on_seed_and_position_only),
         cmocka_unit_test(test_draw_frequencies_follow_probabilities),
         cmocka_unit_test(test_sampler_row_not_finite_is_reported),
+        cmocka_unit_test(test_sampler_row_with_nothing_allowed_is_no_fault_of_the_logits),
         cmocka_unit_test(test_sampler_row_is_total),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
