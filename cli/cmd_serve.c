@@ -181,6 +181,7 @@ static struct server_options server_options_of(const struct serve_options *optio
     server.access_log = options->access_log;
     server.max_connections = options->max_connections;
     server.max_body_bytes = (size_t)options->max_body;
+    server.max_buffered_bytes = (size_t)options->max_buffered;
     server.keep_alive_timeout_us = options->keep_alive_timeout_us;
     server.header_timeout_us = options->header_timeout_us;
     server.body_timeout_us = options->body_timeout_us;

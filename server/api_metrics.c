@@ -15,6 +15,9 @@ void api_metrics(struct exchange *x) {
     struct metrics_context context = {
         .version = options->version,
         .log_lines_dropped = server->log.n_dropped,
+        .buffered_bytes = server->budget.used,
+        .max_buffered_bytes = server->budget.max_bytes,
+        .buffer_refusals = server->budget.n_refused,
         .ready = !health_problem(server),
     };
     if (service) {

@@ -21,6 +21,7 @@ struct text_job {
     struct buf body; /* of the response */
     int result;
     struct error error;
+    struct budget_claim claim;
     uv_work_t work;
 };
 
@@ -55,6 +56,8 @@ static void after_work(uv_work_t *uv_work, int status) {
     struct exchange *x = job->x;
     struct server *server = x->server;
     server->n_jobs--;
+    exchange_drop_body(x);
+    budget_claim_end(&server->budget, &job->claim);
     if (!exchange_is_gone(x)) {
         if (status < 0 || job->result < 0)
             exchange_reject(x, status < 0 ? -ESHUTDOWN : job->result, &job->error);
@@ -64,6 +67,23 @@ static void after_work(uv_work_t *uv_work, int status) {
     buf_fini(&job->body);
     exchange_unref(x);
     server_maybe_quit(server);
+}
+
+static void on_granted(struct budget_claim *claim) {
+    struct text_job *job = list_entry(claim, struct text_job, claim);
+    struct server *server = job->x->server;
+    server->n_jobs++;
+    /* Fails only without a callback. */
+    (void)uv_queue_work(&server->loop, &job->work, work, after_work);
+}
+
+/* The client is gone: a job that has not begun does not. */
+static void on_gone(struct exchange *x) {
+    struct text_job *job = x->state;
+    if (!budget_claim_waits(&job->claim))
+        return;
+    budget_claim_end(&x->server->budget, &job->claim);
+    exchange_unref(x);
 }
 
 static void start(struct exchange *x,
@@ -77,9 +97,10 @@ static void start(struct exchange *x,
     job->run = run;
     job->work.data = job;
     exchange_ref(x);
-    x->server->n_jobs++;
-    /* Fails only without a callback. */
-    (void)uv_queue_work(&x->server->loop, &job->work, work, after_work);
+    x->state = job;
+    x->on_gone = on_gone;
+    budget_claim_begin(&x->server->budget, &job->claim, 2 * json_read_cost(x->request->body.len),
+                       on_granted);
 }
 
 /* ---- tokenize ---- */

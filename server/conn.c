@@ -31,7 +31,10 @@ struct conn {
     struct exchange *exchange;  /* the request being answered */
     struct buf unread;          /* bytes of the next requests */
     uint64_t request_start_us;  /* first byte of the head; then of the body */
-    size_t last_queued;         /* write queue at the last look of the timer */
+    uint64_t n_written;         /* bytes given to conn_write, ever */
+    size_t last_write;          /* bytes of the last one */
+    uint64_t n_taken;           /* by the kernel, when it was last looked at */
+    uint64_t taken_us;          /* when n_taken last grew, or the queue was last empty */
 
     bool reading;     /* uv_read_start is on */
     bool processing;  /* inside process(): a reply that comes at once must not recurse */
@@ -45,6 +48,7 @@ struct write {
     uv_write_t req;
     struct conn *conn;
     struct buf bytes;
+    size_t n_charged; /* to the server's budget */
 };
 
 static void process(struct conn *conn, const char *bytes, size_t len);
@@ -63,6 +67,24 @@ struct conn *conn_of_link(struct list *link) {
 
 size_t conn_queued_bytes(const struct conn *conn) {
     return uv_stream_get_write_queue_size((const uv_stream_t *)&conn->tcp);
+}
+
+/* Looks whether the kernel has taken anything since the last look. */
+static void note_taken(struct conn *conn) {
+    const size_t queued = conn_queued_bytes(conn);
+    const uint64_t n_taken = conn->n_written - queued;
+    if (queued == 0 || n_taken != conn->n_taken)
+        conn->taken_us = clock_now_us();
+    conn->n_taken = n_taken;
+}
+
+struct conn_backlog conn_backlog(struct conn *conn) {
+    const size_t queued = conn_queued_bytes(conn);
+    note_taken(conn);
+    return (struct conn_backlog){
+        .behind = queued > conn->last_write ? queued - conn->last_write : 0,
+        .stuck_us = queued > 0 ? clock_now_us() - conn->taken_us : 0,
+    };
 }
 
 bool conn_is_idle(const struct conn *conn) {
@@ -112,8 +134,7 @@ static void arm_for_state(struct conn *conn) {
     const struct server_options *options = &conn->server->options;
     if (conn->closing)
         return;
-    conn->last_queued = conn_queued_bytes(conn);
-    if (conn->last_queued > 0)
+    if (conn_queued_bytes(conn) > 0)
         arm(conn, options->write_timeout_us / 1000);
     else if (conn->ending)
         arm(conn, LINGER_MS);
@@ -141,8 +162,10 @@ static void on_timer(uv_timer_t *timer) {
     struct conn *conn = timer->data;
     const size_t queued = conn_queued_bytes(conn);
     if (queued > 0) {
-        if (queued < conn->last_queued) { /* slow, but it reads */
-            arm_for_state(conn);
+        const uint64_t stuck_us = conn_backlog(conn).stuck_us;
+        const uint64_t limit_us = conn->server->options.write_timeout_us;
+        if (stuck_us < limit_us) { /* slow, but it reads */
+            arm(conn, (limit_us - stuck_us) / 1000 + 1);
             return;
         }
         log_message(&conn->server->log, SERVER_LOG_WARNING,
@@ -187,6 +210,7 @@ static void end_after_writes(struct conn *conn) {
 static void on_written(uv_write_t *req, int status) {
     struct write *write = (struct write *)(void *)req->data;
     struct conn *conn = write->conn;
+    budget_give(&conn->server->budget, write->n_charged);
     buf_fini(&write->bytes);
     mem_free(write);
     if (conn->closing)
@@ -211,8 +235,13 @@ void conn_write(struct conn *conn, struct buf *bytes) {
     if (conn->closing || bytes->len == 0)
         return;
 
+    const bool was_empty = conn_queued_bytes(conn) == 0;
+    note_taken(conn);
+    conn->n_written += bytes->len;
+    conn->last_write = bytes->len;
+
     size_t done = 0;
-    if (conn_queued_bytes(conn) == 0) {
+    if (was_empty) {
         /* Most writes fit into the socket, and then nothing needs to be allocated. */
         uv_buf_t uvbuf =
             uv_buf_init(bytes->data, (unsigned)(bytes->len > INT32_MAX ? INT32_MAX : bytes->len));
@@ -225,24 +254,38 @@ void conn_write(struct conn *conn, struct buf *bytes) {
         return;
     }
 
-    struct write *write = mem_alloc_zero(1, sizeof *write);
-    if (!write) {
+    struct budget *budget = &conn->server->budget;
+    const size_t n_charged = bytes->len;
+    if (!budget_take(budget, n_charged)) {
+        log_message(&conn->server->log, SERVER_LOG_WARNING,
+                    "%s: connection closed, there is no room for %zu bytes that it does not take "
+                    "(--max-buffered)",
+                    conn->peer, n_charged);
         conn_close(conn); /* half a reply is worse than none */
         return;
     }
+    struct write *write = mem_alloc_zero(1, sizeof *write);
+    if (!write) {
+        budget_give(budget, n_charged);
+        conn_close(conn);
+        return;
+    }
     write->conn = conn;
+    write->n_charged = n_charged;
     write->bytes = *bytes;
     *bytes = (struct buf){0};
     write->req.data = write;
     uv_buf_t rest = {.base = write->bytes.data + done, .len = write->bytes.len - done};
     const int r = uv_write(&write->req, (uv_stream_t *)&conn->tcp, &rest, 1, on_written);
     if (r < 0) {
+        budget_give(budget, n_charged);
         buf_fini(&write->bytes);
         mem_free(write);
         conn_close(conn);
         return;
     }
-    arm_for_state(conn);
+    if (was_empty) /* else the timer runs, and writing more must not put it off */
+        arm_for_state(conn);
 }
 
 /* ---- reading ---- */
@@ -286,6 +329,15 @@ static void on_head(struct conn *conn) {
         begin_exchange(conn, (struct http_refusal){0});
         return;
     }
+    if (!budget_has_room(&conn->server->budget, request->content_length)) {
+        conn->server->budget.n_refused++;
+        begin_exchange(conn, (struct http_refusal){
+                                 .status = 503,
+                                 .reason = "The server has no room for the request body at the "
+                                           "moment.",
+                             });
+        return;
+    }
     conn->request_start_us = clock_now_us();
     if (request->expects_continue) {
         struct buf line = {0};
@@ -299,7 +351,7 @@ static void on_head(struct conn *conn) {
 /* Feeds some bytes to the request being read; returns how many it used. */
 static size_t feed(struct conn *conn, const char *bytes, size_t len) {
     if (!conn->reader) {
-        conn->reader = http_reader_create(&conn->server->http_limits);
+        conn->reader = http_reader_create(&conn->server->http_limits, &conn->server->budget);
         if (!conn->reader) {
             conn_close(conn);
             return len;

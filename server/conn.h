@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <uv.h>
 
@@ -29,6 +30,13 @@ void conn_write(struct conn *conn, struct buf *bytes);
 
 /* Bytes that the kernel has not taken yet. */
 size_t conn_queued_bytes(const struct conn *conn);
+
+/* How far the peer is behind. */
+struct conn_backlog {
+    size_t behind;     /* queued bytes of writes before the last one */
+    uint64_t stuck_us; /* since a byte was last seen taken; 0 while nothing is queued */
+};
+struct conn_backlog conn_backlog(struct conn *conn);
 
 /* The running exchange has said all; with close the connection ends, else the next request is
  * read. */

@@ -119,6 +119,10 @@ void exchange_client_gone(struct exchange *x) {
     exchange_unref(x); /* a job on the pool may still hold it */
 }
 
+void exchange_drop_body(struct exchange *x) {
+    http_reader_drop_body(x->reader);
+}
+
 void exchange_abort(struct exchange *x) {
     if (x->conn)
         conn_close(x->conn);
@@ -179,6 +183,13 @@ void exchange_reply(struct exchange *x, int status, const char *content_type, st
 void exchange_reply_json(struct exchange *x, const struct buf *body) {
     if (buf_failed(body)) {
         exchange_error(x, 503, "overloaded", NULL, "There is not enough memory for the response.");
+        return;
+    }
+    if (!budget_has_room(&x->server->budget, body->len)) {
+        x->server->budget.n_refused++;
+        exchange_reject(x, -ENOMEM,
+                        &(struct error){.message = "The server has no room for the response at "
+                                                   "the moment."});
         return;
     }
     exchange_reply(x, 200, "application/json", (struct span){body->data, body->len});
@@ -308,8 +319,8 @@ void exchange_stream_end(struct exchange *x) {
     exchange_unref(x);
 }
 
-size_t exchange_queued_bytes(const struct exchange *x) {
-    return x->conn ? conn_queued_bytes(x->conn) : 0;
+struct conn_backlog exchange_backlog(const struct exchange *x) {
+    return x->conn ? conn_backlog(x->conn) : (struct conn_backlog){0};
 }
 
 /* ---- checks and dispatch ---- */
@@ -404,8 +415,13 @@ void exchange_run(struct exchange *x, struct http_refusal refusal) {
     x->access.peer = conn_peer(x->conn);
     if (refusal.status) {
         x->close = true; /* where the next request begins is not known */
-        reply_error(x, refusal.status, refusal.status == 413 ? "request_too_large" : NULL, NULL,
-                    refusal.reason);
+        if (refusal.status == 503)
+            add_retry_after(x);
+        reply_error(x, refusal.status,
+                    refusal.status == 413   ? "request_too_large"
+                    : refusal.status == 503 ? "overloaded"
+                                            : NULL,
+                    NULL, refusal.reason);
         return;
     }
     const struct verdict v = judge(x->server, x->request);

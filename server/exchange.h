@@ -21,10 +21,10 @@
 #include "kvasir/error.h"
 
 #include "access_log.h"
+#include "conn.h"
 #include "http_request.h"
 #include "router.h"
 
-struct conn;
 struct server;
 
 enum { EXCHANGE_MAX_ID = 128 };
@@ -63,6 +63,7 @@ void exchange_run(struct exchange *x, struct http_refusal refusal);
 bool exchange_would_refuse(const struct server *server, const struct http_request *request);
 
 void exchange_client_gone(struct exchange *x);
+void exchange_drop_body(struct exchange *x); /* the request's body will not be looked at again */
 void exchange_abort(struct exchange *x); /* closes the connection: the client is gone by decree */
 bool exchange_is_gone(const struct exchange *x);
 
@@ -92,7 +93,7 @@ void exchange_reject(struct exchange *x, int code, const struct error *error);
 void exchange_stream_begin(struct exchange *x);
 void exchange_stream_send(struct exchange *x, struct buf *bytes);
 void exchange_stream_end(struct exchange *x); /* the exchange may be freed on return */
-size_t exchange_queued_bytes(const struct exchange *x);
+struct conn_backlog exchange_backlog(const struct exchange *x); /* zero without a client */
 
 /* What exchange_reject makes of a negative errno: the one table of what errors mean to a client. */
 const char *exchange_error_code(int code); /* its id; NULL: none but the message */

@@ -37,8 +37,10 @@ int gen_prepare_parse(struct generation *gen, struct error *reterr) {
     int r = json_read(body.bytes, body.len, &root, reterr);
     if (r < 0)
         return r;
-    const struct gen_context context = context_of(gen);
+    struct gen_context context = context_of(gen);
     r = params_parse(root, gen->api->endpoint, &context, &gen->request, reterr);
+    arena_init(&gen->scratch, json_read_cost(body.len));
+    context.arena = &gen->scratch;
     if (r == 0)
         r = gen->api->parse(root, &context, &gen->request, reterr);
     json_decref(root);
@@ -53,8 +55,8 @@ static void truncate_ids(const struct generation *gen, struct token_buf *ids) {
         return;
     size_t keep = (size_t)q->truncate_prompt_tokens;
     if (q->truncate_prompt_tokens < 0) { /* what fits beside the answer */
-        const int64_t answer =
-            q->max_tokens >= 1 && q->max_tokens < max_model_len ? q->max_tokens : 1;
+        const int64_t asked = gen_request_answer_tokens(q);
+        const int64_t answer = asked >= 0 && asked < max_model_len ? asked : 1;
         keep = (size_t)(max_model_len - answer);
     }
     if (ids->n <= keep)
@@ -96,16 +98,27 @@ static int encode_text(struct generation *gen, const struct gen_prompt *prompt,
         memcpy(encoded->ids.ids, prompt->ids, prompt->n_ids * sizeof *prompt->ids);
         encoded->ids.n = prompt->n_ids;
     }
-    if (r < 0 || !gen->request.echo)
-        return r;
-    if (!prompt->text)
-        return tokenizer_decode(tokenizer, prompt->ids, prompt->n_ids, /* skip_special= */ false,
-                                &encoded->text);
-    buf_append(&encoded->text, prompt->text, prompt->len);
-    return buf_failed(&encoded->text) ? -ENOMEM : 0;
+    return r;
 }
 
-int gen_prepare_encode(struct generation *gen, struct error *reterr) {
+/* The text that echo gives back: of the ids that are left of n_before. */
+static int set_echo(const struct generation *gen, const struct gen_prompt *prompt, size_t n_before,
+                    struct encoded_prompt *encoded) {
+    const struct tokenizer *tokenizer = gen->x->server->service->tokenizer;
+    const struct token_buf *ids = &encoded->ids;
+    if (prompt->text && ids->n == n_before) {
+        buf_append(&encoded->text, prompt->text, prompt->len);
+        return buf_failed(&encoded->text) ? -ENOMEM : 0;
+    }
+    /* A bos that we put before a text is not part of it. */
+    const bool added_bos = prompt->text && gen->request.add_special_tokens && ids->n > 0 &&
+                           gen->request.truncate_right && tokenizer_adds_bos(tokenizer) &&
+                           ids->ids[0] == tokenizer_bos(tokenizer);
+    return tokenizer_decode(tokenizer, ids->ids + added_bos, ids->n - added_bos,
+                            /* skip_special= */ false, &encoded->text);
+}
+
+static int encode(struct generation *gen, struct error *reterr) {
     const bool chat = gen->api->endpoint == ENDPOINT_CHAT;
     gen->n_prompts = chat ? 1 : gen->request.n_prompts;
     gen->prompts = arena_alloc_zero(&gen->x->arena, gen->n_prompts, sizeof *gen->prompts);
@@ -121,7 +134,22 @@ int gen_prepare_encode(struct generation *gen, struct error *reterr) {
         if (gen->prompts[i].ids.n == 0)
             return error_set_param(reterr, -EINVAL, chat ? "messages" : "prompt",
                                    "The prompt is empty: it has no tokens.");
+        const size_t n_before = gen->prompts[i].ids.n;
         truncate_ids(gen, &gen->prompts[i].ids);
+        if (gen->request.echo) {
+            const int echoed = set_echo(gen, &gen->request.prompts[i], n_before, &gen->prompts[i]);
+            if (echoed < 0)
+                return echoed;
+        }
     }
     return 0;
+}
+
+int gen_prepare_encode(struct generation *gen, struct error *reterr) {
+    const int r = encode(gen, reterr);
+    arena_fini(&gen->scratch); /* the ids say it all */
+    gen->request.vars = NULL;
+    gen->request.continue_text = NULL;
+    gen->request.prompts = NULL;
+    return r;
 }

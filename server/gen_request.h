@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * gen_request - what a client asked to generate, checked and complete: a plain value whose
- * arrays live in the exchange's arena.
+ * arrays live in the context's arena: what stands under "chat" and "completions" in one that goes
+ * when the prompts are ids, the rest in one that stays.
  *
  * Both endpoints fill it: the shared fields through the table of params.c, the prompts each in
  * its own way. After parsing no JSON is left.
@@ -122,6 +123,9 @@ int completions_parse_prompts(const json_t *root, const struct gen_context *cont
 int params_parse_ids(const json_t *array, const char *param, uint32_t max_ids,
                      const struct gen_context *context, const token_id **ret_ids, uint32_t *ret_n,
                      struct error *reterr) KV_MUST_CHECK;
+
+/* Tokens that the answer may have at most as far as the client said; -1: it did not. */
+int64_t gen_request_answer_tokens(const struct gen_request *request);
 
 /* The sampling parameters of one choice (arrays lent). */
 struct sampling_params gen_request_sampling(const struct gen_request *q, uint32_t choice);

@@ -22,7 +22,7 @@ static int room_for(const struct generation *gen, size_t n_prompt, uint32_t *ret
                     struct error *reterr) {
     const struct gen_request *q = &gen->request;
     const uint32_t context = gen->x->server->service->max_model_len;
-    const int64_t asked = q->max_completion_tokens >= 0 ? q->max_completion_tokens : q->max_tokens;
+    const int64_t asked = gen_request_answer_tokens(q);
     const uint32_t least = asked == 0 ? 0 : 1; /* 0: the prompt is only scored */
     if (n_prompt + least > context)
         return error_set_param(reterr, -E2BIG,

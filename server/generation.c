@@ -11,6 +11,7 @@
 #include "exchange.h"
 #include "health.h"
 #include "http_response.h"
+#include "json_read.h"
 #include "server_state.h"
 #include "sse.h"
 
@@ -19,6 +20,7 @@ enum {
     TICK_MS = 1000,
     FIRST_PING_US = 5000000,
     PING_US = 15000000,
+    LEAST_SHARES = 16, /* of max_stream_queue_bytes, for a stream of fewer sequences */
 };
 
 /* Why sequences are cancelled, for the counters. */
@@ -116,6 +118,15 @@ static void fill_access(struct generation *gen) {
     access->finish = choice_finish_name(first);
 }
 
+/* What was held for the body and for parsing it. */
+static void give_back_preparation(struct generation *gen) {
+    struct budget *budget = &gen->x->server->budget;
+    exchange_drop_body(gen->x);
+    budget_give(budget, gen->n_scratch_charged);
+    gen->n_scratch_charged = 0;
+    budget_claim_end(budget, &gen->claim);
+}
+
 /* Releases everything but the memory, which is the exchange's. Last: the reference to it. */
 static void end(struct generation *gen) {
     INVARIANT(gen->phase != GEN_ENDED);
@@ -134,6 +145,8 @@ static void end(struct generation *gen) {
     }
     buf_fini(&gen->out);
     buf_fini(&gen->head);
+    arena_fini(&gen->scratch);
+    give_back_preparation(gen);
     gen_release(gen);
     exchange_unref(gen->x);
 }
@@ -143,6 +156,8 @@ static void on_gone(struct exchange *x) {
     struct generation *gen = x->state;
     if (gen->phase == GEN_PREPARING) {
         x->access.phase = "client gone while its prompt was read";
+        if (budget_claim_waits(&gen->claim))
+            end(gen);
         return;
     }
     cancel_open(gen, ABORT_DISCONNECT);
@@ -346,8 +361,13 @@ static void take_event(struct server *server, const struct scheduler_event *even
     if (ended)
         close_choice(choice);
     if (gen->request.stream && choice->finish != FINISH_ERROR) {
-        if (choice_has_news(choice) || (ended && !choice->started))
+        if (choice_has_news(choice) || (ended && !choice->started)) {
+            const bool first = !choice->started;
+            const size_t before = gen->out.len;
             add_chunk(gen, choice);
+            if (first && (gen->request.echo || gen->request.return_token_ids))
+                gen->n_prompt_bytes += gen->out.len - before;
+        }
         if (ended)
             add_end_chunk(gen, choice);
     }
@@ -363,15 +383,31 @@ static const struct choice *failed_choice(const struct generation *gen) {
     return NULL;
 }
 
-/* A reader that does not read: what is queued for it must not grow. True if it was cut off. */
+/*
+ * A reader that does not read: what is queued for it must not grow. Not counted is what a healthy
+ * one may find in its queue at any moment: the last write, which may be large by itself (hundreds
+ * of choices), and prompts given back. The rest is bounded for each sequence; and a reader that
+ * takes nothing at all has a sixth of the time that an unread whole answer has.
+ */
+static bool is_too_slow(const struct generation *gen, struct conn_backlog backlog) {
+    const struct server_options *options = &gen->x->server->options;
+    const size_t each = options->max_stream_queue_bytes;
+    const size_t n_shares = gen->n_choices > LEAST_SHARES ? gen->n_choices : LEAST_SHARES;
+    if (backlog.behind > each * n_shares + gen->n_prompt_bytes)
+        return true;
+    return backlog.behind > each && backlog.stuck_us > options->write_timeout_us / 6;
+}
+
+/* True if its reader was cut off. */
 static bool cut_slow_reader(struct generation *gen) {
     struct exchange *x = gen->x;
-    const size_t queued = exchange_queued_bytes(x);
-    if (queued <= x->server->options.max_stream_queue_bytes)
+    const struct conn_backlog backlog = exchange_backlog(x);
+    const bool no_room = backlog.behind > 0 && !budget_has_room(&x->server->budget, gen->out.len);
+    if (!is_too_slow(gen, backlog) && !no_room)
         return false;
     log_message(&x->server->log, SERVER_LOG_WARNING,
-                "request %s: cancelled, its reader is %zu bytes behind", x->access.request_id,
-                queued);
+                "request %s: cancelled, its reader is %zu bytes behind and took nothing for %.1f s",
+                x->access.request_id, backlog.behind, (double)backlog.stuck_us / 1e6);
     cancel_open(gen, ABORT_SLOW_READER);
     x->access.phase = "reader too slow";
     exchange_abort(x);
@@ -458,6 +494,7 @@ static void after_job(uv_work_t *work, int status) {
     struct generation *gen = generation_of(work);
     struct server *server = gen->x->server;
     server->n_jobs--;
+    give_back_preparation(gen);
     if (exchange_is_gone(gen->x))
         end(gen);
     else if (status < 0 || gen->job_result < 0)
@@ -478,7 +515,24 @@ static int parse_now(struct generation *gen, struct error *reterr) {
     r = gen_prepare_parse(gen, reterr);
     if (r < 0)
         return r;
-    return gen_reserve(gen, reterr); /* now that the number of its sequences is known */
+    if (!budget_take(&gen->x->server->budget, arena_used(&gen->scratch)))
+        return -ENOMEM;
+    gen->n_scratch_charged = arena_used(&gen->scratch);
+    r = gen_reserve(gen, reterr); /* now that the number of its sequences is known */
+    exchange_drop_body(gen->x);
+    return r;
+}
+
+static void start_job(struct generation *gen) {
+    struct server *server = gen->x->server;
+    gen->work.data = gen;
+    server->n_jobs++;
+    /* Fails only without a callback. */
+    (void)uv_queue_work(&server->loop, &gen->work, job, after_job);
+}
+
+static void on_granted(struct budget_claim *claim) {
+    start_job(list_entry(claim, struct generation, claim));
 }
 
 void generation_start(struct exchange *x, const struct gen_api *api) {
@@ -517,10 +571,12 @@ void generation_start(struct exchange *x, const struct gen_api *api) {
         reject(gen, r, &error);
         return;
     }
-    gen->work.data = gen;
-    server->n_jobs++;
-    /* Fails only without a callback. */
-    (void)uv_queue_work(&server->loop, &gen->work, job, after_job);
+    /* Parsing takes a tree and what is made of it; it waits until there is room for both. */
+    if (gen->request.n == 0)
+        budget_claim_begin(&server->budget, &gen->claim, 2 * json_read_cost(x->request->body.len),
+                           on_granted);
+    else
+        start_job(gen);
 }
 
 /* ---- from the server ---- */
@@ -569,6 +625,9 @@ void generation_abort_all(struct server *server) {
         struct generation *gen = list_entry(link, struct generation, link);
         if (gen->phase == GEN_PREPARING) {
             gen->shutting_down = true;
+            if (!budget_claim_waits(&gen->claim))
+                continue; /* its job ends it */
+            reject(gen, -ESHUTDOWN, &(struct error){.message = "The server is shutting down."});
             continue;
         }
         struct exchange *x = gen->x;

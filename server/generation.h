@@ -24,6 +24,7 @@
 #include "kvasir/scheduler.h"
 #include "kvasir/server.h"
 
+#include "budget.h"
 #include "gen_request.h"
 #include "seq_map.h"
 #include "span.h"
@@ -99,6 +100,9 @@ struct generation {
     enum gen_phase phase;
 
     struct gen_request request;
+    struct arena scratch;      /* what the request has only until its prompts are ids */
+    size_t n_scratch_charged;  /* of the budget, for a request parsed on the loop */
+    struct budget_claim claim; /* on the budget, for one that the job parses */
     struct encoded_prompt *prompts;
     uint32_t n_prompts;
 
@@ -111,6 +115,7 @@ struct generation {
     struct buf out;         /* server-sent events of this wake-up */
     struct buf head;        /* what every chunk begins with */
     bool begun;             /* the response has begun (stream) */
+    size_t n_prompt_bytes;  /* sent so far in which a prompt was given back (stream) */
     uint64_t last_sent_us;
     bool shutting_down; /* abort_all came while it was prepared */
 

@@ -3,6 +3,8 @@
 
 #include "kvasir/mem.h"
 
+#include "budget.h"
+
 /*
  * Chunks are counted because each costs a parser round trip: a body of one-byte chunks is an
  * attack, not a client.
@@ -19,6 +21,8 @@ struct http_reader {
     llhttp_t parser;
     struct buf head;
     struct buf body;
+    struct budget *budget; /* NULL: none */
+    size_t n_charged;      /* taken from it for the body */
     size_t n_extension_bytes;
     size_t n_trailer_bytes;
     uint32_t n_chunks;
@@ -163,7 +167,10 @@ static int on_body(llhttp_t *parser, const char *at, size_t len) {
     struct http_reader *reader = reader_of(parser);
     if (len > reader->limits.max_body - reader->body.len)
         return refuse(reader, 413, "The request body is too large.");
+    if (reader->budget && !budget_take(reader->budget, len))
+        return refuse(reader, 503, "The server holds too many request bodies at the moment.");
 
+    reader->n_charged += len;
     buf_append(&reader->body, at, len);
     if (buf_failed(&reader->body))
         return refuse(reader, 503, "There is not enough memory for the request body.");
@@ -189,11 +196,12 @@ static const llhttp_settings_t parser_settings = {
     .on_message_complete = on_message_complete,
 };
 
-struct http_reader *http_reader_create(const struct http_limits *limits) {
+struct http_reader *http_reader_create(const struct http_limits *limits, struct budget *budget) {
     struct http_reader *reader = mem_alloc_zero(1, sizeof *reader);
     if (!reader)
         return NULL;
 
+    reader->budget = budget;
     reader->limits = *limits;
     if (reader->limits.max_headers > HTTP_MAX_HEADERS)
         reader->limits.max_headers = HTTP_MAX_HEADERS;
@@ -207,9 +215,17 @@ struct http_reader *http_reader_create(const struct http_limits *limits) {
 void http_reader_destroy(struct http_reader *reader) {
     if (!reader)
         return;
+    http_reader_drop_body(reader);
     buf_fini(&reader->head);
-    buf_fini(&reader->body);
     mem_free(reader);
+}
+
+void http_reader_drop_body(struct http_reader *reader) {
+    buf_fini(&reader->body);
+    reader->request.body.bytes = NULL;
+    if (reader->budget)
+        budget_give(reader->budget, reader->n_charged);
+    reader->n_charged = 0;
 }
 
 /* The status that llhttp's own refusal deserves; the reasons are its words, not the client's. */

@@ -19,6 +19,8 @@
 #include "llhttp_strict.h"
 #include "span.h"
 
+struct budget;
+
 enum http_method { METHOD_OTHER, METHOD_GET, METHOD_HEAD, METHOD_POST, METHOD_OPTIONS };
 
 struct http_header {
@@ -54,7 +56,8 @@ enum http_progress {
 /* Heap object of a few KiB: made with the first byte of a request, gone with its exchange. */
 struct http_reader;
 
-struct http_reader *http_reader_create(const struct http_limits *limits);
+/* The body's bytes are taken from the budget (NULL: none) until it is dropped or destroyed. */
+struct http_reader *http_reader_create(const struct http_limits *limits, struct budget *budget);
 void http_reader_destroy(struct http_reader *reader);
 
 /* Reads from bytes; *ret_n were used. Call again with the rest after HEAD_DONE. */
@@ -65,6 +68,9 @@ const struct http_request *http_reader_request(const struct http_reader *reader)
 struct http_refusal http_reader_refusal(const struct http_reader *reader);
 bool http_reader_in_body(const struct http_reader *reader);
 size_t http_reader_body_len(const struct http_reader *reader); /* so far */
+
+/* Frees the body of a complete request, which has said all; its length stays known. */
+void http_reader_drop_body(struct http_reader *reader);
 
 /* The value of the first header of that name; an empty span with NULL bytes if there is none. */
 struct span http_request_header(const struct http_request *request, const char *name);

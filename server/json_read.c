@@ -98,6 +98,13 @@ int json_read_scan(const char *bytes, size_t len, struct error *reterr) {
     return 0;
 }
 
+size_t json_read_cost(size_t len) {
+    if (len >= BUDGET_CEILING / BUDGET_PER_BYTE)
+        return BUDGET_CEILING;
+    const size_t cost = BUDGET_FLOOR + len * BUDGET_PER_BYTE;
+    return cost < BUDGET_CEILING ? cost : BUDGET_CEILING;
+}
+
 int json_read(const char *bytes, size_t len, json_t **ret_root, struct error *reterr) {
     if (len == 0)
         return error_set(reterr, -EINVAL, "The request body is empty; a JSON object is expected.");
@@ -105,9 +112,7 @@ int json_read(const char *bytes, size_t len, json_t **ret_root, struct error *re
     if (r < 0)
         return r;
 
-    /* len is at most the body's limit, so the product cannot overflow. */
-    const size_t want = BUDGET_FLOOR + (len < BUDGET_CEILING ? len * BUDGET_PER_BYTE : len);
-    budget.left = want < BUDGET_CEILING ? want : BUDGET_CEILING;
+    budget.left = json_read_cost(len);
     budget.exceeded = false;
     budget.failed = false;
     budget.active = true;

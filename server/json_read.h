@@ -26,6 +26,9 @@ enum {
 /* Points jansson at mem.h. Once per process (again is harmless), before anything else here. */
 void json_read_init(void);
 
+/* The most that json_read may allocate for a body of that length. */
+size_t json_read_cost(size_t len);
+
 /* -EINVAL with where and what, -ENOMEM. Free with json_decref on the same thread. */
 int json_read(const char *bytes, size_t len, json_t **ret_root, struct error *reterr) KV_MUST_CHECK;
 

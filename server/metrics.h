@@ -88,6 +88,7 @@ struct metrics_context {
     const struct scheduler_stats *stats; /* NULL: loading */
     uint64_t load_us;
     uint64_t log_lines_dropped;
+    uint64_t buffered_bytes, max_buffered_bytes, buffer_refusals;
     bool ready;
 };
 

@@ -292,6 +292,14 @@ static void write_build(struct scrape *s, const struct metrics_context *context)
     write_family(s->out, "kvasir_log_lines_dropped_total", "counter",
                  "Log lines that could not be written without waiting.");
     write_sample(s->out, "kvasir_log_lines_dropped_total", "", (double)context->log_lines_dropped);
+    write_family(s->out, "kvasir_buffered_bytes", "gauge",
+                 "Bodies being read, what is parsed of them, and unread replies.");
+    write_sample(s->out, "kvasir_buffered_bytes", "", (double)context->buffered_bytes);
+    write_family(s->out, "kvasir_buffered_bytes_limit", "gauge", "What they may take in all.");
+    write_sample(s->out, "kvasir_buffered_bytes_limit", "", (double)context->max_buffered_bytes);
+    write_family(s->out, "kvasir_buffer_refusals_total", "counter",
+                 "Requests and replies for which there was no room.");
+    write_sample(s->out, "kvasir_buffer_refusals_total", "", (double)context->buffer_refusals);
 }
 
 static void write_model(struct scrape *s, const struct metrics_context *context) {

@@ -481,11 +481,14 @@ static int parse_truncation_side(const json_t *root, struct gen_request *request
     return 0;
 }
 
+int64_t gen_request_answer_tokens(const struct gen_request *q) {
+    return q->max_completion_tokens >= 0 ? q->max_completion_tokens : q->max_tokens;
+}
+
 /* What each field allows by itself may still not go together. */
 static int check_pairs(enum gen_endpoint endpoint, const struct gen_context *context,
                        const struct gen_request *q, struct error *reterr) {
-    const int64_t max_tokens =
-        q->max_completion_tokens >= 0 ? q->max_completion_tokens : q->max_tokens;
+    const int64_t max_tokens = gen_request_answer_tokens(q);
     if (q->n > context->max_n)
         return error_set_param(reterr, -EINVAL, "n", "'n' must be from 1 to %u, not %lld.",
                                context->max_n, (long long)q->n);

@@ -31,6 +31,7 @@ struct server_options server_options_defaults(void) {
         .log_fd = 2,
         .max_connections = 4096,
         .max_body_bytes = 16 << 20,
+        .max_buffered_bytes = 256 << 20,
         .max_stream_queue_bytes = 64 << 10,
         .max_n = 16,
         .max_sequences = 1024,
@@ -207,6 +208,11 @@ static int check_options(const struct server_options *options, struct error *ret
     if (options->max_connections == 0)
         return error_set_param(reterr, -EINVAL, "max_connections",
                                "there must be room for at least one connection");
+    if (options->max_buffered_bytes < options->max_body_bytes)
+        return error_set_param(reterr, -EINVAL, "max_buffered",
+                               "the budget for buffered bytes (%zu) must be at least the largest "
+                               "request body (%zu)",
+                               options->max_buffered_bytes, options->max_body_bytes);
     if (options->max_n == 0 || options->max_sequences == 0)
         return error_set_param(reterr, -EINVAL, "max_n", "a request must be allowed one choice");
     return 0;
@@ -236,6 +242,7 @@ int server_create(const struct server_options *options, struct server **ret_serv
         .json = options->log_format == SERVER_LOG_JSON,
     };
     metrics_init(&server->metrics);
+    budget_init(&server->budget, options->max_buffered_bytes);
     list_init(&server->conns);
     list_init(&server->generations);
     seq_map_init(&server->sequences);

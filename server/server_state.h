@@ -16,6 +16,7 @@
 #include "kvasir/list.h"
 #include "kvasir/server.h"
 
+#include "budget.h"
 #include "http_head.h"
 #include "log.h"
 #include "metrics.h"
@@ -28,6 +29,7 @@ struct server {
     struct http_limits http_limits;
     struct log log;
     struct metrics metrics;
+    struct budget budget;          /* of bodies, parsing and unread replies */
     const struct service *service; /* NULL: still loading */
 
     uv_loop_t loop;

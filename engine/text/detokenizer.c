@@ -125,7 +125,7 @@ static void feed_text(struct detokenizer *d, const char *text, size_t len, struc
 
 /* True if the text, were it to come now, would complete a stop string. */
 static bool would_stop(struct detokenizer *d, const char *text, size_t len) {
-    uint32_t states[MAX_STOPS];
+    uint32_t states[MAX_STOPS] = {0};
     bool found = false;
 
     for (uint32_t i = 0; i < d->n_stops; i++)

@@ -29,6 +29,7 @@ struct serve_options {
     struct option_list allowed_hosts;
     uint32_t max_connections;
     uint64_t max_body;
+    uint64_t max_buffered;
     uint64_t keep_alive_timeout_us;
     uint64_t header_timeout_us;
     uint64_t body_timeout_us;

@@ -51,7 +51,10 @@ struct server_options {
 
     uint32_t max_connections;
     size_t max_body_bytes;
-    size_t max_stream_queue_bytes;  /* queued for a reader that does not read; beyond: cancel */
+    size_t max_buffered_bytes; /* of all clients: bodies, what is parsed of them, unread replies;
+                                  at least max_body_bytes. Beyond: 503 with retry-after */
+    size_t max_stream_queue_bytes;  /* a reader may be so far behind for each sequence of its
+                                       stream (16 at least); beyond: cancel */
     uint32_t max_n;                 /* choices per prompt */
     uint32_t max_sequences;         /* of one request: prompts times n */
     uint64_t keep_alive_timeout_us; /* an idle connection */

@@ -53,7 +53,7 @@ static struct belief read_stream(const uint8_t *data, size_t size, size_t piece)
         const size_t end = size - pos < piece ? size : pos + piece;
         while (pos < end && !belief.status) {
             if (!reader)
-                reader = http_reader_create(&limits);
+                reader = http_reader_create(&limits, NULL);
             if (!reader)
                 abort();
             size_t n;

@@ -111,6 +111,16 @@ uint32_t tokenizer_n_vocab(const struct tokenizer *tokenizer) {
     return FAKE_N_VOCAB;
 }
 
+token_id tokenizer_bos(const struct tokenizer *tokenizer) {
+    (void)tokenizer;
+    return FAKE_BOS;
+}
+
+bool tokenizer_adds_bos(const struct tokenizer *tokenizer) {
+    (void)tokenizer;
+    return true;
+}
+
 const char *tokenizer_bos_text(const struct tokenizer *tokenizer) {
     (void)tokenizer;
     return specials[1];

@@ -110,6 +110,8 @@ static struct server_options server_options_of(const struct fixture_options *o, 
     options.max_connections = o->max_connections ? o->max_connections : 64;
     if (o->max_body)
         options.max_body_bytes = o->max_body;
+    if (o->max_buffered)
+        options.max_buffered_bytes = o->max_buffered;
     if (o->max_stream_queue)
         options.max_stream_queue_bytes = o->max_stream_queue;
     if (o->header_timeout_us)

@@ -30,6 +30,7 @@ struct fixture_options {
     uint64_t step_us;               /* (0) */
     uint32_t nan_every;             /* (0) */
     size_t max_body;                /* (16 MiB) */
+    size_t max_buffered;            /* (256 MiB) */
     size_t max_stream_queue;        /* (64 KiB) */
     uint32_t max_connections;       /* (64) */
     uint64_t header_timeout_us;     /* (10 s) */

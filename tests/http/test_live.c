@@ -194,6 +194,52 @@ static void test_slow_reader_is_cut_off_and_the_others_are_not(void **state) {
     fixture_stop(f);
 }
 
+/* One wake-up may write far more than the limit: prompts given back, many choices. */
+static void test_healthy_reader_of_large_writes_is_not_cut(void **state) {
+    (void)state;
+    struct fixture *f = fixture_start(&(struct fixture_options){
+        .step_us = 2000, .max_model_len = 4096, .n_blocks = 8192, .max_stream_queue = 1024});
+    struct buf body = {0};
+    buf_append_str(&body, "{\"max_tokens\":20,\"ignore_eos\":true,\"stream\":true,\"n\":16,"
+                          "\"echo\":true,\"return_token_ids\":true,\"prompt\":\"");
+    for (int i = 0; i < 3900; i++)
+        buf_append_char(&body, 'x');
+    buf_append_str(&body, "\"}");
+    const int fd = connect_with_small_buffer(f);
+    send_completion_on(fd, body.data);
+    buf_fini(&body);
+    WAIT_FOR(f, stats.generated_tokens >= 16 * 5); /* more than one wake-up went by */
+    struct response response;
+    assert_true(client_read(fd, &response, false));
+    assert_true(response.complete);
+    assert_non_null(strstr(response.body, "data: [DONE]"));
+    response_free(&response);
+    (void)close(fd); /* done */
+    fixture_stop(f);
+}
+
+/* Behind, though not very far: it is the time without a byte taken that counts. */
+static void test_stuck_reader_is_cut_off_in_time(void **state) {
+    (void)state;
+    struct fixture *f = fixture_start(&(struct fixture_options){.step_us = 4000,
+                                                                .max_model_len = 4096,
+                                                                .n_blocks = 512,
+                                                                .max_stream_queue = 16 << 10,
+                                                                .write_timeout_us = 3000000});
+    const int fd = connect_with_small_buffer(f);
+    send_completion_on(fd, "{\"prompt\":\"x\",\"max_tokens\":4000,\"ignore_eos\":true,"
+                           "\"stream\":true,\"logprobs\":20}");
+    WAIT_FOR(f, stats.n_running == 1);
+    assert_true(fixture_wait_idle(f, 15000));
+    assert_true(metric(f, "kvasir_aborted_sequences_total{model_name=\"fake\",engine=\"0\",cause="
+                          "\"slow_reader\"}") == 1);
+    char *log = fixture_log(f);
+    assert_non_null(strstr(log, "took nothing for 0."));
+    free(log);
+    (void)close(fd); /* closed by the server */
+    fixture_stop(f);
+}
+
 /* A whole response that nobody takes: the write timer closes it. */
 static void test_write_stall_closes(void **state) {
     (void)state;
@@ -391,6 +437,126 @@ static void test_connections_are_capped(void **state) {
     response_free(&response);
     for (int i = 0; i < 3; i++)
         (void)close(fds[i]); /* done */
+    fixture_stop(f);
+}
+
+/* ---- what clients may make the server hold ---- */
+
+/* Begins a request whose body stops at n of n_declared bytes. */
+static int send_unfinished(struct fixture *f, size_t n, size_t n_declared) {
+    char head[256];
+    const int head_len = snprintf(head, sizeof head,
+                                  "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n"
+                                  "Content-Length: %zu\r\n\r\n",
+                                  n_declared);
+    char *body = malloc(n);
+    assert_non_null(body);
+    memset(body, ' ', n);
+    const int fd = fixture_connect(f);
+    client_send(fd, head, (size_t)head_len);
+    client_send(fd, body, n);
+    free(body);
+    return fd;
+}
+
+static void wait_for_buffered(struct fixture *f, double least, double most) {
+    for (unsigned i = 0; i < 5000; i++) {
+        const double now = metric(f, "kvasir_buffered_bytes");
+        if (now >= least && now <= most)
+            return;
+        pause_ms(1);
+    }
+    fail_msg("buffered bytes never from %.0f to %.0f", least, most);
+}
+
+static void test_unfinished_bodies_share_one_budget(void **state) {
+    (void)state;
+    struct fixture *f = fixture_start(
+        &(struct fixture_options){.script = "a", .max_body = 500000, .max_buffered = 1000000});
+    const int first = send_unfinished(f, 400000, 450000);
+    const int second = send_unfinished(f, 400000, 450000);
+    wait_for_buffered(f, 800000, 800000);
+
+    const int third = send_unfinished(f, 0, 450000); /* its head alone says that it cannot fit */
+    struct response response;
+    assert_true(client_read(third, &response, false));
+    assert_int_equal(response.status, 503);
+    assert_true(response_has_header(&response, "retry-after: *"));
+    assert_true(response_has_header(&response, "connection: close"));
+    assert_non_null(strstr(response.body, "\"code\":\"overloaded\""));
+    response_free(&response);
+    assert_true(metric(f, "kvasir_buffer_refusals_total") == 1);
+
+    /* In pieces whose sum is not known, it is refused where the room ends. */
+    const int fourth = fixture_connect(f);
+    const char *head = "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n"
+                       "Transfer-Encoding: chunked\r\n\r\n493e0\r\n";
+    char *body = calloc(1, 300000);
+    assert_non_null(body);
+    client_send(fourth, head, strlen(head));
+    client_send(fourth, body, 300000);
+    free(body);
+    assert_true(client_read(fourth, &response, false));
+    assert_int_equal(response.status, 503);
+    response_free(&response);
+
+    (void)close(first);  /* never finished */
+    (void)close(second); /* never finished */
+    (void)close(third);  /* refused */
+    (void)close(fourth); /* refused */
+    wait_for_buffered(f, 0, 0);
+    client_request(f, "POST", "/v1/completions", "{\"prompt\":\"x\"}", &response);
+    assert_int_equal(response.status, 200);
+    response_free(&response);
+    fixture_stop(f);
+}
+
+/* The body and what was parsed of it are gone while the answer is still being made. */
+static void test_body_is_gone_once_its_prompt_is_ids(void **state) {
+    (void)state;
+    struct fixture *f = fixture_start(
+        &(struct fixture_options){.step_us = 5000, .max_model_len = 4096, .n_blocks = 512});
+    static const size_t paddings[2] = {1000, 300000}; /* parsed on the loop, and in a job */
+    for (int i = 0; i < 2; i++) {
+        struct buf body = {0};
+        buf_append_str(&body, "{\"prompt\":\"x\",\"max_tokens\":4000,\"ignore_eos\":true,"
+                              "\"user\":\"");
+        for (size_t n = 0; n < paddings[i]; n++)
+            buf_append_char(&body, 'y');
+        buf_append_str(&body, "\"}");
+        const int fd = send_completion(f, body.data);
+        buf_fini(&body);
+        WAIT_FOR(f, stats.n_running == 1);
+        assert_true(metric(f, "kvasir_buffered_bytes") == 0);
+        (void)close(fd); /* done with it */
+        assert_true(fixture_wait_idle(f, 1000));
+    }
+    fixture_stop(f);
+}
+
+/* More bodies at once than may be parsed at once: they wait for each other, none is refused. */
+static void test_large_bodies_are_parsed_in_turn(void **state) {
+    (void)state;
+    enum { N = 12 };
+    struct fixture *f = fixture_start(
+        &(struct fixture_options){.script = "a", .max_body = 300000, .max_buffered = 16000000});
+    struct buf body = {0};
+    buf_append_str(&body, "{\"prompt\":\"x\",\"user\":\"");
+    for (int i = 0; i < 200000; i++)
+        buf_append_char(&body, 'y');
+    buf_append_str(&body, "\"}");
+    int fds[N];
+    for (int i = 0; i < N; i++)
+        fds[i] = send_completion(f, body.data);
+    buf_fini(&body);
+    for (int i = 0; i < N; i++) {
+        struct response response;
+        assert_true(client_read(fds[i], &response, false));
+        assert_int_equal(response.status, 200);
+        response_free(&response);
+        (void)close(fds[i]); /* done */
+    }
+    assert_true(metric(f, "kvasir_buffered_bytes") == 0);
     fixture_stop(f);
 }
 
@@ -736,6 +902,8 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_disconnect_in_the_queue_and_in_prefill),
         cmocka_unit_test(test_random_aborts_leave_nothing),
         cmocka_unit_test(test_slow_reader_is_cut_off_and_the_others_are_not),
+        cmocka_unit_test(test_healthy_reader_of_large_writes_is_not_cut),
+        cmocka_unit_test(test_stuck_reader_is_cut_off_in_time),
         cmocka_unit_test(test_write_stall_closes),
         cmocka_unit_test(test_full_queue_is_429_with_a_time_to_come_back),
         cmocka_unit_test(test_retry_after_does_not_count_what_was_cancelled),
@@ -743,6 +911,9 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_too_many_prompts_are_a_400_that_leaves_nothing),
         cmocka_unit_test(test_herd_of_large_prompts_is_refused_before_tokenising),
         cmocka_unit_test(test_connections_are_capped),
+        cmocka_unit_test(test_unfinished_bodies_share_one_budget),
+        cmocka_unit_test(test_body_is_gone_once_its_prompt_is_ids),
+        cmocka_unit_test(test_large_bodies_are_parsed_in_turn),
         cmocka_unit_test(test_loading_becomes_ready),
         cmocka_unit_test(test_drain_finishes_what_runs_and_ends),
         cmocka_unit_test(test_drain_timeout_gives_every_stream_its_error),

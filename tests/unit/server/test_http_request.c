@@ -142,7 +142,7 @@ static struct outcome read_all(const struct http_limits *limits, const char *byt
     for (size_t i = 0; i < n_cuts && !outcome.status; i++) {
         while (pos < cuts[i] && !outcome.status) {
             if (!reader)
-                reader = http_reader_create(limits);
+                reader = http_reader_create(limits, NULL);
             assert_non_null(reader);
             size_t n;
             const enum http_progress progress =
@@ -332,7 +332,7 @@ static void test_many_small_chunks_are_refused(void **state) {
 
 static struct http_reader *read_one(const char *bytes) {
     const struct http_limits limits = http_limits_defaults();
-    struct http_reader *reader = http_reader_create(&limits);
+    struct http_reader *reader = http_reader_create(&limits, NULL);
     assert_non_null(reader);
     size_t len = strlen(bytes);
     for (;;) {

@@ -135,7 +135,7 @@ static void test_reader_without_memory(void **state) {
     for (unsigned at = 0; !succeeded; at++) {
         struct fault fault = {.at = at};
         mem_set_fault_hook(should_fail, &fault);
-        struct http_reader *reader = http_reader_create(&limits);
+        struct http_reader *reader = http_reader_create(&limits, NULL);
         enum http_progress progress = HTTP_MORE;
         size_t pos = 0;
         while (reader && pos < sizeof text - 1 && progress != HTTP_REFUSED) {
