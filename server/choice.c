@@ -94,7 +94,7 @@ static void write_prompt_score(struct buf *out, const struct tokenizer *tokenize
 }
 
 /* vLLM's shape: one object a token, the token itself and the best ones by id. */
-static void add_prompt_score(struct choice *choice, const struct row_output *score) {
+static void add_prompt_score(struct choice *choice, const struct token_score *score) {
     const struct generation *gen = choice->gen;
     const struct tokenizer *tokenizer = gen->x->server->service->tokenizer;
     const uint32_t wanted = (uint32_t)gen->request.prompt_logprobs;
@@ -114,7 +114,7 @@ static void add_prompt_score(struct choice *choice, const struct row_output *sco
 static void take_scores(struct choice *choice, const struct scheduler_event *event) {
     const struct generation *gen = choice->gen;
     for (uint32_t i = 0; i < event->n_scores; i++) {
-        const struct row_output *score = &event->scores[i];
+        const struct token_score *score = &event->scores[i];
         const uint32_t row = event->first_score + i;
         if (row != choice->n_scored)
             continue; /* computed again after a preemption */

@@ -18,11 +18,12 @@
 #include <stdint.h>
 
 #include "kvasir/arena.h"
-#include "kvasir/batch.h"
 #include "kvasir/error.h"
 #include "kvasir/sampling.h"
 #include "kvasir/types.h"
 
+struct batch;       /* kvasir/batch.h: who only submits and takes events never sees one */
+struct step_result; /* the same */
 struct scheduler;
 
 enum scheduler_policy { POLICY_FCFS, POLICY_PRIORITY };
@@ -57,17 +58,18 @@ struct scheduler_options {
 };
 
 /*
- * One sequence to generate. Everything it points to lives in its arena, which moves with it.
+ * One sequence to generate. What its fields point to lives in its arena, which moves with it; the
+ * prompt has memory of its own, because it becomes the sequence's history and grows.
  * Made by scheduler_request_create; submit takes it (also when it fails).
  */
 struct scheduler_request {
-    struct arena arena; /* owns this struct and all below */
-    const token_id *prompt;
-    uint32_t n_prompt; /* >= 1 */
-    struct sampling_params sampling;
-    uint32_t max_tokens;      /* >= 1, tokens to generate; 0: score the prompt only (echo, eval) */
-    const token_id *stop_ids; /* the end tokens of the model and of the request */
-    uint32_t n_stop_ids;
+    struct arena arena; /* owns this struct and all below but the prompt */
+    token_id *prompt;   /* owned; NULL once the scheduler has it */
+    uint32_t n_prompt;  /* >= 1 */
+    uint32_t cap_prompt;
+    struct sampling_params sampling; /* its stop ids end the sequence: the model's and the
+                                        request's */
+    uint32_t max_tokens; /* >= 1, tokens to generate; 0: score the prompt only (echo, eval) */
     int32_t priority;    /* lower goes first (POLICY_PRIORITY) */
     uint64_t cache_salt; /* tenant, adapter and salt, already hashed: blocks are shared only
                             between equal salts */
@@ -75,7 +77,6 @@ struct scheduler_request {
                             request does not read the prefix cache */
     float *prompt_logits_out; /* NULL, or [n_prompt, n_vocab] f32 to fill (eval); the caller's,
                                  valid until the final output was taken */
-    uint64_t arrival_us;      /* monotonic, before tokenising */
 };
 
 /* So much work: sequences, and the prompt tokens of all of them. */
@@ -103,6 +104,15 @@ enum finish_reason {
     FINISH_ERROR,
 };
 
+/* What the model says of one token of a prompt, given those before it. */
+struct token_score {
+    token_id token;
+    float logprob; /* natural log, raw logits */
+    uint32_t rank; /* number of logits >= its logit, itself included */
+    uint32_t n_top;
+    const struct token_logprob *top; /* n_top, best first */
+};
+
 /* One event of one sequence. Lives in its scheduler_output. */
 struct scheduler_event {
     seq_id id;
@@ -116,7 +126,7 @@ struct scheduler_event {
 
     /* Scores of the prompt tokens of this step's chunk: rows [first_score, +n_scores) of the
      * prompt; the score of row i is that of prompt token i + 1. */
-    const struct row_output *scores;
+    const struct token_score *scores;
     uint32_t first_score;
     uint32_t n_scores;
 
@@ -139,7 +149,7 @@ struct scheduler_output {
     uint32_t n_tops, cap_tops;
     uint32_t n_scores, cap_scores;
     struct token_logprob *tops;
-    struct row_output *scores;
+    struct token_score *scores;
 };
 
 /* Bounds of scheduler_stats::steps_by_tokens: 1, 8, 16, 32, ... doubling to 16384 tokens. */
@@ -170,7 +180,7 @@ int scheduler_start(const struct scheduler_options *options, struct scheduler **
 /* Cancels what is left, ends the thread, frees everything. NULL is fine. */
 void scheduler_stop(struct scheduler *scheduler);
 
-/* A request whose arena is limited to max_bytes (0: no limit), with the prompt copied in and all
+/* A request whose arena is limited to max_bytes (0: no limit), with a copy of the prompt and all
  * else zero: fill at least sampling (sampling_defaults) and max_tokens. NULL without memory. */
 struct scheduler_request *scheduler_request_create(const token_id *prompt, uint32_t n_prompt,
                                                    size_t max_bytes);

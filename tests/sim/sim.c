@@ -218,8 +218,8 @@ static bool make_client(struct sim *sim, struct client *client, uint64_t arrival
     }
     struct scheduler_request *request = client->request;
     request->max_tokens = client->max_tokens;
-    request->stop_ids = &sim->fake.eos;
-    request->n_stop_ids = client->stops_at_eos;
+    request->sampling.stop_ids = &sim->fake.eos;
+    request->sampling.n_stop_ids = client->stops_at_eos;
     request->sampling.min_tokens = client->min_tokens;
     request->sampling.n_top = one_in(sim, 4) ? between(sim, 1, 5) : 0;
     request->priority = (int32_t)below(sim, 3) - 1;
@@ -303,7 +303,7 @@ static bool check_scores(struct sim *sim, struct client *client,
                      event->first_score, client->n_scored);
     for (uint32_t i = 0; i < event->n_scores; i++) {
         const uint32_t row = client->n_scored + i;
-        const struct row_output *score = &event->scores[i];
+        const struct token_score *score = &event->scores[i];
         if (row + 1 >= client->n_prompt || score->token != client->history[row + 1] ||
             score->logprob != fake_engine_logprob(&sim->fake, client->history, row + 1,
                                                   client->n_prompt, score->token))
