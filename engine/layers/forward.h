@@ -7,8 +7,8 @@
  * prompt stay small and warm; the keys and values of a band are stored before the next one looks
  * at them. No row's numbers depend on its band.
  *
- * All memory is carved at forward_init; a step allocates nothing. Engine thread; workers see it
- * through pool_for.
+ * All memory is laid out when the engine opens (step_scratch_lay_out); a step allocates nothing.
+ * Engine thread; workers see it through pool_for.
  */
 #ifndef KVASIR_ENGINE_FORWARD_H
 #define KVASIR_ENGINE_FORWARD_H
