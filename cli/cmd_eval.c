@@ -61,7 +61,8 @@ static int prompts_add(struct prompts *prompts, const token_id *ids, size_t n) {
     token_id *copy = mem_alloc_array(n, sizeof *copy);
     if (!copy)
         return -ENOMEM;
-    memcpy(copy, ids, n * sizeof *copy);
+    if (n > 0)
+        memcpy(copy, ids, n * sizeof *copy);
     prompts->items[prompts->n++] = (struct prompt){.ids = copy, .n = (uint32_t)n};
     return 0;
 }

@@ -51,10 +51,8 @@ static const char *kv_format_name(enum kv_format format) {
 }
 
 /* What the weights of the first layer are multiplied in: the answer to "auto". */
-static const char *arithmetic_name(const struct network *network) {
-    const struct matrix *matrix = &network->layers[0].mixer.attention.qkv.parts[0].matrix;
-
-    switch (matrix->arithmetic) {
+static const char *arithmetic_name(enum matmul_arithmetic arithmetic) {
+    switch (arithmetic) {
     case MATMUL_INT8:
     case MATMUL_INT8_CHANNEL:
         return "int8";
@@ -70,11 +68,10 @@ static const char *arithmetic_name(const struct network *network) {
 static struct kv_shape kv_shape_of(const struct hparams *hparams,
                                    const struct engine_options *options) {
     return (struct kv_shape){
+        .layers = hparams->layers,
         .n_layers = hparams->n_layers,
         .n_blocks = options->n_blocks,
         .block_size = options->block_size,
-        .n_kv_heads = hparams->n_kv_heads,
-        .head_dim = hparams->head_dim,
         .format = kv_format_of(options->kv_dtype),
     };
 }
@@ -116,9 +113,9 @@ uint64_t engine_kv_bytes_per_token(const struct model *model, enum kv_dtype kv_d
 uint64_t engine_scratch_bytes(const struct model *model, const struct engine_options *options) {
     const struct packer measured = measure(model, options);
     const struct forward_limits limits = limits_of(options, &measured);
-    struct scratch scratch;
+    struct step_scratch scratch;
 
-    scratch_lay_out(&scratch, model_hparams(model), &limits, /* base= */ NULL);
+    step_scratch_lay_out(&scratch, model_hparams(model), &limits, /* base= */ NULL);
     return scratch.n_bytes;
 }
 
@@ -149,15 +146,23 @@ static int check_options(const struct engine_options *options, struct error *ret
     r = check_range("max-num-seqs", options->max_num_seqs, MAX_TOKENS, reterr);
     if (r < 0)
         return r;
-    return check_range("n_blocks", options->n_blocks, INT32_MAX, reterr);
+    if (options->n_blocks >= 1 && options->n_blocks <= INT32_MAX)
+        return 0;
+    return error_set_param(reterr, -EINVAL, "kv-memory",
+                           "kv-memory must make 1 to %d blocks, not %" PRIu32, INT32_MAX,
+                           options->n_blocks);
 }
 
 /* The shapes that this forward pass can compute; a family may describe others. */
 static int check_shapes(const struct hparams *hparams, struct error *reterr) {
-    if (hparams->n_kv_heads == 0 || hparams->n_heads % hparams->n_kv_heads != 0)
-        return error_set(reterr, -ENOTSUP,
-                         "%" PRIu32 " query heads cannot be shared out to %" PRIu32 " kv heads",
-                         hparams->n_heads, hparams->n_kv_heads);
+    for (uint32_t i = 0; i < hparams->n_layers; i++) {
+        const struct attention_shape *shape = &hparams->layers[i].attention;
+        if (shape->n_kv_heads == 0 || shape->n_heads % shape->n_kv_heads != 0)
+            return error_set(reterr, -ENOTSUP,
+                             "layer %" PRIu32 ": %" PRIu32
+                             " query heads cannot be shared out to %" PRIu32 " kv heads",
+                             i, shape->n_heads, shape->n_kv_heads);
+    }
     return 0;
 }
 
@@ -174,6 +179,8 @@ static int pack_weights(struct engine *engine, const struct model *model,
         return r;
 
     engine->info.weight_bytes = packer.n_bytes;
+    engine->info.dtype = arithmetic_name(packer.arithmetic);
+    model_release(model); /* from here on its files are not read */
     return 0;
 }
 
@@ -182,14 +189,14 @@ static int reserve_scratch(struct engine *engine, const struct packer *measured,
     struct forward *forward = &engine->forward;
     const struct forward_limits limits = limits_of(&engine->options, measured);
 
-    scratch_lay_out(&forward->scratch, forward->hparams, &limits, /* base= */ NULL);
+    step_scratch_lay_out(&forward->scratch, forward->hparams, &limits, /* base= */ NULL);
     const size_t n_bytes = forward->scratch.n_bytes;
     void *data = mem_map(n_bytes);
     if (!data)
         return error_set_param(reterr, -ENOMEM, "max-num-batched-tokens",
                                "no memory for %zu MiB of scratch", n_bytes >> 20);
 
-    scratch_lay_out(&forward->scratch, forward->hparams, &limits, data);
+    step_scratch_lay_out(&forward->scratch, forward->hparams, &limits, data);
     return 0;
 }
 
@@ -205,7 +212,6 @@ static void fill_info(struct engine *engine, const struct kv_shape *shape) {
     info->kv_bytes_per_token = kv_bytes_per_position(shape);
     info->scratch_bytes = engine->forward.scratch.n_bytes;
     info->isa = engine->forward.ops.name;
-    info->dtype = arithmetic_name(&engine->forward.network);
     info->kv_dtype = kv_format_name(shape->format);
 }
 

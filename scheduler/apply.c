@@ -73,6 +73,8 @@ static struct failure failure_of_row(enum row_problem problem) {
 }
 
 static struct failure failure_of(const struct core *core, const struct slice *slice, int step_rc) {
+    if (step_rc == -ENOMEM)
+        return (struct failure){-ENOMEM, true, "There is not enough memory for one more step."};
     if (step_rc < 0)
         return (struct failure){-EIO, false, "The engine could not compute this step."};
     for (uint32_t i = 0; i < slice->n_rows; i++)
@@ -182,6 +184,10 @@ struct scheduler_output *core_output_create(const struct core *core) {
     return output_create(&room);
 }
 
+struct scheduler_output *core_spare_output_create(const struct core *core) {
+    return output_create(&(struct output_room){.n_events = core->options.max_num_seqs});
+}
+
 static void count_step(struct core_counters *counters, uint32_t n_tokens) {
     uint32_t i = 0;
     while (i < SCHEDULER_STEP_BOUNDS && n_tokens > (i == 0 ? 1u : 4u << i))
@@ -204,7 +210,7 @@ void core_apply(struct core *core, const struct step_result *result, int step_rc
         apply_slice(core, core->planned[i], &slice, step_rc, now_us, output);
     }
 
-    while (!list_empty(&core->ended)) {
+    while (!list_empty(&core->ended) && output->n_events < output->cap_events) {
         struct seq *seq = list_entry(core->ended.next, struct seq, link);
         (void)add_event(output, seq, now_us); /* it has nothing but its end */
         core_retire(core, seq);

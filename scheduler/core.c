@@ -13,19 +13,19 @@ static int check_options(const struct scheduler_options *options, struct error *
         return error_set_param(reterr, -EINVAL, "n_vocab", "must be 1 .. 2^31-1, is %u",
                                options->n_vocab);
     if (options->block_size == 0 || options->block_size > 256)
-        return error_set_param(reterr, -EINVAL, "block_size", "must be 1 .. 256, is %u",
+        return error_set_param(reterr, -EINVAL, "block-size", "must be 1 .. 256, is %u",
                                options->block_size);
     if (options->n_blocks == 0 || options->n_blocks >= BLOCK_NONE)
-        return error_set_param(reterr, -EINVAL, "n_blocks", "must be 1 .. 2^32-2, is %u",
+        return error_set_param(reterr, -EINVAL, "kv-memory", "must make 1 .. 2^32-2 blocks, not %u",
                                options->n_blocks);
     if (options->max_model_len == 0 || options->max_model_len > INT32_MAX)
-        return error_set_param(reterr, -EINVAL, "max_model_len", "must be 1 .. 2^31-1, is %u",
+        return error_set_param(reterr, -EINVAL, "max-model-len", "must be 1 .. 2^31-1, is %u",
                                options->max_model_len);
     if (options->max_num_seqs == 0 || options->max_num_seqs > 1u << 20)
-        return error_set_param(reterr, -EINVAL, "max_num_seqs", "must be 1 .. 2^20, is %u",
+        return error_set_param(reterr, -EINVAL, "max-num-seqs", "must be 1 .. 2^20, is %u",
                                options->max_num_seqs);
     if (options->max_num_batched_tokens == 0)
-        return error_set_param(reterr, -EINVAL, "max_num_batched_tokens", "must be at least 1");
+        return error_set_param(reterr, -EINVAL, "max-num-batched-tokens", "must be at least 1");
     return 0;
 }
 

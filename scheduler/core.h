@@ -109,9 +109,14 @@ const struct batch *core_plan(struct core *core, uint64_t now_us);
 /* An output with room for all that core_apply can give now; NULL without memory. */
 struct scheduler_output *core_output_create(const struct core *core);
 
+/* One in reserve, with room for no more than the errors of a step; NULL without memory. */
+struct scheduler_output *core_spare_output_create(const struct core *core);
+
 /*
  * Takes what the planned step gave (NULL if it was empty) and writes events into output. step_rc
- * is what the engine returned: below 0 the sequences of the batch end with an error.
+ * is what the engine returned: below 0 the sequences of the batch end with an error; -ENOMEM: the
+ * step was not computed, for want of a better output than the spare one. Ends for which there is
+ * no room come with the next one.
  */
 void core_apply(struct core *core, const struct step_result *result, int step_rc, uint64_t now_us,
                 struct scheduler_output *output);

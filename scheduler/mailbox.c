@@ -2,7 +2,9 @@
 #include "mailbox.h"
 
 #include <errno.h>
+#include <time.h>
 
+#include "kvasir/clock.h"
 #include "kvasir/mem.h"
 #include "seq.h"
 
@@ -18,6 +20,19 @@ static void unlock(struct mailbox *mailbox) {
     INVARIANT(r == 0);
 }
 
+/* Its timed waits are by the monotonic clock, which nobody sets. */
+static int init_arrival(pthread_cond_t *arrival) {
+    pthread_condattr_t attr;
+    int r = pthread_condattr_init(&attr);
+    if (r != 0)
+        return r;
+    r = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    if (r == 0)
+        r = pthread_cond_init(arrival, &attr);
+    (void)pthread_condattr_destroy(&attr); /* only its value was used */
+    return r;
+}
+
 int mailbox_init(struct mailbox *mailbox, const struct admission_limits *limits) {
     *mailbox = (struct mailbox){
         .free_id = NO_ID,
@@ -31,7 +46,7 @@ int mailbox_init(struct mailbox *mailbox, const struct admission_limits *limits)
     int r = pthread_mutex_init(&mailbox->lock, NULL);
     if (r != 0)
         return -r;
-    r = pthread_cond_init(&mailbox->mail_arrived, NULL);
+    r = init_arrival(&mailbox->mail_arrived);
     if (r != 0)
         (void)pthread_mutex_destroy(&mailbox->lock); /* nobody holds it */
     return -r;
@@ -325,11 +340,30 @@ static void take_list(struct list *from, struct list *to) {
     list_init(from);
 }
 
-void mailbox_receive(struct mailbox *mailbox, bool wait, struct mail *ret_mail) {
+static bool is_empty(const struct mailbox *mailbox) {
+    return list_empty(&mailbox->inbox) && list_empty(&mailbox->cancels) && !mailbox->stopping;
+}
+
+static void wait_for_mail(struct mailbox *mailbox, uint64_t max_wait_us) {
+    if (max_wait_us == MAIL_WAIT) {
+        while (is_empty(mailbox))
+            (void)pthread_cond_wait(&mailbox->mail_arrived, &mailbox->lock); /* cannot fail */
+        return;
+    }
+    const uint64_t end_us = clock_now_us() + max_wait_us;
+    const struct timespec end = {
+        .tv_sec = (time_t)(end_us / 1000000),
+        .tv_nsec = (long)(end_us % 1000000) * 1000,
+    };
+    int r = 0;
+    while (r == 0 && is_empty(mailbox))
+        r = pthread_cond_timedwait(&mailbox->mail_arrived, &mailbox->lock, &end);
+}
+
+void mailbox_receive(struct mailbox *mailbox, uint64_t max_wait_us, struct mail *ret_mail) {
     lock(mailbox);
-    while (wait && list_empty(&mailbox->inbox) && list_empty(&mailbox->cancels) &&
-           !mailbox->stopping)
-        (void)pthread_cond_wait(&mailbox->mail_arrived, &mailbox->lock); /* cannot fail */
+    if (max_wait_us != MAIL_NO_WAIT)
+        wait_for_mail(mailbox, max_wait_us);
     take_list(&mailbox->inbox, &ret_mail->added);
     take_list(&mailbox->cancels, &ret_mail->cancelled);
     ret_mail->stopping = mailbox->stopping;

@@ -24,6 +24,9 @@ struct seq;
 
 enum { MAIL_CHUNK = 1024, MAIL_MAX_CHUNKS = 1024 };
 
+#define MAIL_NO_WAIT 0
+#define MAIL_WAIT UINT64_MAX /* until something comes */
+
 struct admission_limits {
     struct scheduler_load max_queued; /* 0: no limit */
     uint32_t max_running;
@@ -105,8 +108,8 @@ struct scheduler_output *mailbox_take_outputs(struct mailbox *mailbox);
 
 /* Engine thread. */
 
-/* Takes what came; with wait, sleeps until something did. */
-void mailbox_receive(struct mailbox *mailbox, bool wait, struct mail *ret_mail);
+/* Takes what came; if nothing did, sleeps until something does, for at most so long. */
+void mailbox_receive(struct mailbox *mailbox, uint64_t max_wait_us, struct mail *ret_mail);
 
 /* How the core's queue stands after a plan, which has seen all that was received before it. */
 void mailbox_report_queue(struct mailbox *mailbox, const struct queue_report *report);

@@ -6,7 +6,7 @@
  * block that nobody holds but whose content is published stays findable until it is taken from
  * the list's head. Does not own keys and values (engine/kv) nor the index (prefix.h).
  *
- * Engine thread only. Invariants 1, 2 and 10 of the README.
+ * Engine thread only. Invariants 1, 2 and 5 of the README.
  */
 #ifndef KVASIR_POOL_H
 #define KVASIR_POOL_H

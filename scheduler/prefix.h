@@ -11,7 +11,7 @@
  * from the root a hit is the same prefix, whatever the hash does: collisions cost a compare.
  *
  * Owns the index, not the blocks: pool.h says which are held or free, and free ones stay here
- * until they are taken. Engine thread only. Invariants 3 and 5 of the README.
+ * until they are taken. Engine thread only. Invariants 3 and 4 of the README.
  */
 #ifndef KVASIR_PREFIX_H
 #define KVASIR_PREFIX_H
@@ -20,8 +20,8 @@
 #include <stdint.h>
 
 #include "kvasir/error.h"
+#include "kvasir/siphash.h"
 #include "kvasir/types.h"
-#include "siphash.h"
 
 /* What must be equal before two sequences may share anything. */
 struct prefix_root {

@@ -7,7 +7,6 @@
  */
 #include <errno.h>
 #include <pthread.h>
-#include <time.h>
 
 #include "core.h"
 #include "kvasir/clock.h"
@@ -15,12 +14,16 @@
 #include "mailbox.h"
 #include "stats.h"
 
+enum { REST_US = 20000 }; /* before a step that got nowhere is tried again */
+
 struct scheduler {
     struct scheduler_options options; /* never changes */
     struct mailbox mailbox;           /* any thread */
     struct stats stats;               /* written by the engine thread, read by any */
     pthread_t thread;
     struct core *core;
+    struct scheduler_output
+        *spare;                    /* for a step that finds no memory; NULL: made before the next */
     struct scheduler_stats totals; /* what the engine thread last wrote to stats */
 };
 
@@ -38,17 +41,6 @@ static void read_mail(struct scheduler *scheduler, struct mail *mail) {
         list_remove(node);
         core_cancel(scheduler->core, list_entry(node, struct seq, cancel_link));
     }
-}
-
-/* A computed step must not be lost for want of memory, so this waits for some. */
-static struct scheduler_output *output_create_patiently(const struct core *core) {
-    const struct timespec pause = {.tv_nsec = 1000000};
-    struct scheduler_output *output = core_output_create(core);
-    while (!output) {
-        (void)nanosleep(&pause, NULL); /* a shorter pause does no harm */
-        output = core_output_create(core);
-    }
-    return output;
 }
 
 static void prove(const struct core *core) {
@@ -84,37 +76,67 @@ static void hand_over(struct scheduler *scheduler, struct scheduler_output *outp
         scheduler->options.notify(scheduler->options.notify_ctx);
 }
 
-/* Plans one step, lets the engine compute it, applies what came. */
-static void run_step(struct scheduler *scheduler) {
-    struct core *core = scheduler->core;
+/*
+ * The output of the step that was planned, made before it is computed, so that nothing computed is
+ * lost for want of memory; else the spare one and -ENOMEM, which ends the step's sequences.
+ */
+static int make_output(struct scheduler *scheduler, struct scheduler_output **ret_output) {
+    *ret_output = core_output_create(scheduler->core);
+    if (*ret_output)
+        return 0;
+
+    *ret_output = scheduler->spare;
+    scheduler->spare = NULL;
+    return -ENOMEM;
+}
+
+static int compute(struct scheduler *scheduler, const struct batch *batch,
+                   struct step_result *result) {
     struct scheduler_stats *totals = &scheduler->totals;
+
+    totals->stepping = true;
+    publish_stats(scheduler);
+    const int r = scheduler->options.step(scheduler->options.engine, batch, result);
+    totals->stepping = false;
+    totals->forward_ns += result->forward_ns;
+    totals->sample_ns += result->sample_ns;
+    totals->last_step_end_us = clock_now_us();
+    return r;
+}
+
+/*
+ * Plans one step, lets the engine compute it, applies what came. False if it got nowhere: there is
+ * not even memory for a spare output, or the plan was empty although there is work, which breaks
+ * the core's promise and is counted as a stall. Then only new mail or some time can help.
+ */
+static bool run_step(struct scheduler *scheduler) {
+    struct core *core = scheduler->core;
     struct step_result result = {.n_rows = 0};
-    int r = 0;
+    if (!scheduler->spare)
+        scheduler->spare = core_spare_output_create(core);
+    if (!scheduler->spare)
+        return false;
 
     const uint64_t begin_ns = clock_now_ns();
+    const uint64_t n_stalls = core->counters.stalls;
     const struct batch *batch = core_plan(core, begin_ns / 1000);
     /* Before the step, which may take long: requests that come meanwhile are judged by it. */
     const struct queue_report report = queue_report(core);
     mailbox_report_queue(&scheduler->mailbox, &report);
-    totals->schedule_ns += clock_now_ns() - begin_ns;
-    if (batch->n_seqs > 0) {
-        totals->stepping = true;
-        publish_stats(scheduler);
-        r = scheduler->options.step(scheduler->options.engine, batch, &result);
-        totals->stepping = false;
-        totals->forward_ns += result.forward_ns;
-        totals->sample_ns += result.sample_ns;
-    }
+    scheduler->totals.schedule_ns += clock_now_ns() - begin_ns;
+
+    struct scheduler_output *output;
+    int r = make_output(scheduler, &output);
+    if (r == 0 && batch->n_seqs > 0)
+        r = compute(scheduler, batch, &result);
 
     const uint64_t end_ns = clock_now_ns();
-    if (batch->n_seqs > 0)
-        totals->last_step_end_us = end_ns / 1000;
-    struct scheduler_output *output = output_create_patiently(core);
     core_apply(core, r < 0 ? NULL : &result, r, end_ns / 1000, output);
     prove(core);
     publish_stats(scheduler); /* before the events: who sees an end finds it counted */
     hand_over(scheduler, output);
-    totals->output_ns += clock_now_ns() - end_ns;
+    scheduler->totals.output_ns += clock_now_ns() - end_ns;
+    return core->counters.stalls == n_stalls;
 }
 
 static void cancel_all(struct core *core) {
@@ -132,14 +154,15 @@ static void *engine_thread(void *arg) {
     struct scheduler *scheduler = arg;
     struct core *core = scheduler->core;
     struct mail mail = {.stopping = false};
+    uint64_t max_wait_us = MAIL_WAIT;
 
     while (!mail.stopping) {
-        mailbox_receive(&scheduler->mailbox, !core_has_work(core), &mail);
+        mailbox_receive(&scheduler->mailbox, max_wait_us, &mail);
         read_mail(scheduler, &mail);
         if (mail.stopping)
             cancel_all(core);
-        if (core_has_work(core))
-            run_step(scheduler);
+        const bool got_on = !core_has_work(core) || run_step(scheduler);
+        max_wait_us = !got_on ? REST_US : core_has_work(core) ? MAIL_NO_WAIT : MAIL_WAIT;
     }
     return NULL;
 }
@@ -166,15 +189,22 @@ int scheduler_start(const struct scheduler_options *options, struct scheduler **
         goto destroy_core;
     }
 
+    scheduler->spare = core_spare_output_create(scheduler->core);
+    if (!scheduler->spare) {
+        r = error_set(reterr, -ENOMEM, "out of memory for the scheduler");
+        goto fini_mailbox;
+    }
     publish_stats(scheduler);
     r = -pthread_create(&scheduler->thread, NULL, engine_thread, scheduler);
     if (r < 0) {
         (void)error_set(reterr, r, "the engine thread could not be started");
-        goto fini_mailbox;
+        goto free_spare;
     }
     *ret_scheduler = scheduler;
     return 0;
 
+free_spare:
+    scheduler_output_free(scheduler->spare);
 fini_mailbox:
     mailbox_fini(&scheduler->mailbox);
 destroy_core:
@@ -192,6 +222,7 @@ void scheduler_stop(struct scheduler *scheduler) {
     const int r = pthread_join(scheduler->thread, NULL);
     INVARIANT(r == 0);
     mailbox_fini(&scheduler->mailbox);
+    scheduler_output_free(scheduler->spare);
     core_destroy(scheduler->core);
     mem_free(scheduler);
 }

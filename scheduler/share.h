@@ -6,7 +6,7 @@
  * take, and lets one join another whose prefill is still running: it takes block by block what
  * that one publishes, and waits while the next block is being computed in the same step.
  *
- * Engine thread only. Invariants 3, 4 and 6 of the README.
+ * Engine thread only. Invariants 3, 6 and 7 of the README.
  */
 #ifndef KVASIR_SHARE_H
 #define KVASIR_SHARE_H

@@ -183,14 +183,16 @@ bool choice_take_event(struct choice *choice, const struct scheduler_event *even
     if (event->token != TOKEN_NONE)
         r = take_token(choice, event, &stop);
 
+    if (event->finish != FINISH_NONE && stop < 0 && r == 0)
+        r = detokenizer_finish(choice->detok, &choice->delta, &stop);
+
     choice->finish = event->finish;
     choice->stop_token = event->stop_token;
     if (stop >= 0) {
         choice->finish = FINISH_STOP;
         choice->stop_token = TOKEN_NONE;
         choice->stop_index = stop;
-    } else if (event->finish != FINISH_NONE && r == 0)
-        r = detokenizer_finish(choice->detok, &choice->delta);
+    }
 
     if (event->finish == FINISH_ERROR) {
         const char *text =

@@ -6,10 +6,10 @@
 #include <string.h>
 
 #include "kvasir/clock.h"
+#include "kvasir/siphash.h"
 
 #include "exchange.h"
 #include "generation.h"
-#include "salt.h"
 #include "server_state.h"
 
 enum {
@@ -88,7 +88,8 @@ static struct scheduler_request *request_of(const struct choice *choice, uint32_
     request->max_tokens = choice->max_tokens;
     request->priority = (int32_t)q->priority;
     if (q->cache_salt)
-        request->cache_salt = salt_hash(gen->x->server->salt_key, q->cache_salt, q->cache_salt_len);
+        request->cache_salt =
+            siphash_64(gen->x->server->salt_key, q->cache_salt, q->cache_salt_len);
     request->score_prompt = q->prompt_logprobs >= 0 || (q->echo && q->n_logprobs >= 0);
     request->arrival_us = gen->x->arrival_us;
     return request;
@@ -155,7 +156,7 @@ static void draw_seed(struct generation *gen) {
     struct server *server = gen->x->server;
     const uint64_t count = server->n_seeds_drawn++;
     const uint64_t key[2] = {server->options.seed, 0};
-    gen->request.seed = (int64_t)(salt_hash(key, &count, sizeof count) >> 1); /* never -1 */
+    gen->request.seed = (int64_t)(siphash_64(key, &count, sizeof count) >> 1); /* never -1 */
 }
 
 /* What the scheduler takes for each choice, into requests. On failure those that were made stay

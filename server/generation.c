@@ -32,6 +32,19 @@ static void on_tick(uv_timer_t *timer) {
     generation_tick(timer->data);
 }
 
+/*
+ * How fast work is done: a mean that forgets, for Retry-After. What was cancelled or failed says
+ * nothing about that, nor does the time in which there was nothing to do.
+ */
+static void note_finish(struct server *server, uint64_t now_us) {
+    const uint64_t since_us = server->last_finish_us > server->work_since_us
+                                  ? server->last_finish_us
+                                  : server->work_since_us;
+    const uint64_t gap = now_us - since_us;
+    server->finish_gap_us = server->finish_gap_us ? (server->finish_gap_us * 7 + gap) / 8 : gap;
+    server->last_finish_us = now_us;
+}
+
 static void count_choice(const struct choice *choice, enum metrics_finish finish) {
     struct generation *gen = choice->gen;
     struct server *server = gen->x->server;
@@ -49,13 +62,8 @@ static void count_choice(const struct choice *choice, enum metrics_finish finish
         .now_us = now,
     };
     metrics_count_sequence(&server->metrics, &sequence);
-
-    /* How fast the queue drains: a mean that forgets, for Retry-After. */
-    if (server->last_finish_us) {
-        const uint64_t gap = now - server->last_finish_us;
-        server->finish_gap_us = server->finish_gap_us ? (server->finish_gap_us * 7 + gap) / 8 : gap;
-    }
-    server->last_finish_us = now;
+    if (finish == DONE_STOP || finish == DONE_LENGTH)
+        note_finish(server, now);
 }
 
 /* Cancels what still runs; its blocks are free before the next step. */
@@ -573,20 +581,26 @@ void generation_start(struct exchange *x, const struct gen_api *api) {
 
 /* ---- from the server ---- */
 
-/* Said once when it begins: what an operator needs to see what hangs. */
+/* Each said once when it begins: what an operator needs to see what hangs. */
 static void log_stall(struct server *server) {
+    struct scheduler_stats s;
+    scheduler_stats(server->service->scheduler, &s);
+    if (s.stalls > 0 && !server->empty_plan_logged)
+        log_message(&server->log, SERVER_LOG_ERROR,
+                    "a step was planned empty with %u running and %u waiting: this is a mistake "
+                    "in kvasir, please report it",
+                    s.n_running, s.n_waiting);
+    server->empty_plan_logged = s.stalls > 0;
+
     const char *problem = health_problem(server);
     const bool stalled = problem && strcmp(problem, "stalled") == 0;
-    if (stalled && !server->stall_logged) {
-        struct scheduler_stats s;
-        scheduler_stats(server->service->scheduler, &s);
+    if (stalled && !server->stall_logged)
         log_message(&server->log, SERVER_LOG_ERROR,
                     "stalled: no step has ended for a minute; %u running, %u waiting, %" PRIu64
                     " steps so far, %s, blocks: %u free, %u cached, %u in all",
                     s.n_running, s.n_waiting, s.steps,
                     s.stepping ? "inside a step" : "between steps", s.blocks_free, s.blocks_cached,
                     s.blocks_total);
-    }
     server->stall_logged = stalled;
 }
 

@@ -54,6 +54,7 @@ struct server {
     struct seq_map sequences; /* seq_id -> choice */
     uint64_t work_since_us;   /* when there was last no sequence; valid while there is one */
     bool stall_logged;
+    bool empty_plan_logged;
     uint64_t salt_key[2]; /* of this process, for cache_salt */
     uint64_t n_seeds_drawn;
     uint64_t finish_gap_us; /* mean time between finished sequences, for Retry-After */
@@ -74,7 +75,7 @@ struct server {
 /* Ends the loop when the server was asked to and nothing is left to do. */
 void server_maybe_quit(struct server *server);
 
-/* Seconds to wait before trying again, from how fast sequences finish; 1 .. 60. */
+/* How long to wait before trying again, from how fast sequences finish; 1 000 .. 60 000. */
 uint32_t server_retry_after_ms(const struct server *server);
 
 #endif

@@ -41,7 +41,8 @@ enum {
     CHANNEL_GROUP = 64, /* inputs that share an activation scale where weights have one a row */
     /*
      * How far ahead packed weights are prefetched: they come from memory in one long run, faster
-     * than the hardware looks ahead. Measured best, and flat, from 2 to 8 KiB.
+     * than the hardware looks ahead. Zen 5, one row: 2 and 16 KiB are up to 15 % slower, 8 KiB
+     * equal within 4 %.
      */
     AHEAD_BYTES = 4096,
 };

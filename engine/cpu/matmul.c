@@ -168,6 +168,14 @@ size_t matrix_packed_bytes(const struct tensor *const *src, uint32_t n_src,
     return describe(&matrix, src, n_src, choice, /* reterr= */ NULL) < 0 ? 0 : matrix.n_bytes;
 }
 
+bool matrix_keeps_values(const struct tensor *src, const struct matmul_choice *choice) {
+    struct matrix matrix = {.n_out = 0};
+
+    if (describe(&matrix, &src, /* n_src= */ 1, choice, /* reterr= */ NULL) < 0)
+        return false;
+    return matrix.panel->type == src->type && matrix.panel->scales != SCALE_CHANNEL;
+}
+
 struct packing {
     const struct matrix *matrix;
     const struct tensor *const *src;

@@ -69,6 +69,12 @@ void matrix_fini(struct matrix *matrix);
 size_t matrix_packed_bytes(const struct tensor *const *src, uint32_t n_src,
                            const struct matmul_choice *choice);
 
+/* True if the packed form of src would hold its very values, so that matrix_row gives them. */
+bool matrix_keeps_values(const struct tensor *src, const struct matmul_choice *choice);
+
+/* Row `row` of W as float32 [n_in], bit for bit as stored. Only if matrix_keeps_values. */
+void matrix_row(const struct matrix *matrix, uint32_t row, float *ret_values);
+
 /* Name of the arithmetic, for people: "int8 (vnni)", "bf16 dot", "f32 fma". */
 const char *matrix_kernel_name(const struct matrix *matrix);
 

@@ -8,7 +8,8 @@
  *   [layer][block][kv head][block_size / 8]  keys    [head_dim][8 positions]
  *                                            values  [8 positions][head_dim]
  *
- * Attention works head by head, so that it reads a piece from end to end. Keys have the
+ * Layers may differ in heads and dimensions; each has its own part of the memory, for the same
+ * blocks. Attention works head by head, so that it reads a piece from end to end. Keys have the
  * dimension outside, because q k is summed over dimensions: a vector of positions is loaded as it
  * is, in decode and prefill alike; no horizontal sum, no transposing at read. A token pays for it
  * once, with a scattered store. Values lie as rows, because p v is summed over positions. Groups
@@ -26,26 +27,33 @@
 
 #include "cpu/ops.h"
 #include "kvasir/error.h"
+#include "model/hparams.h"
 
 enum { KV_MAX_HEAD_DIM = 1024 };
 
 struct kv_shape {
+    const struct layer_spec *layers; /* [n_layers], whose attention's sizes count; lent */
     uint32_t n_layers;
     uint32_t n_blocks;
     uint32_t block_size; /* a multiple of KV_GROUP */
-    uint32_t n_kv_heads;
-    uint32_t head_dim; /* <= KV_MAX_HEAD_DIM */
     enum kv_format format;
+};
+
+/* One layer's part of the store. */
+struct kv_layer {
+    uint32_t n_kv_heads;
+    uint32_t head_dim;  /* <= KV_MAX_HEAD_DIM */
+    size_t group_bytes; /* keys and values of one head in one group */
+    size_t head_bytes;  /* of one head in one block */
+    size_t offset;      /* in data */
 };
 
 struct kv_store {
     struct kv_shape shape;
+    struct kv_layer *layers; /* [n_layers] */
     /* private */
     struct kv_convert convert;
     size_t element_bytes;
-    size_t group_bytes; /* keys and values of one head in one group */
-    size_t head_bytes;  /* of one head in one block */
-    size_t layer_bytes;
     size_t n_bytes;
     unsigned char *data; /* mem_map'ed; pages are taken when first written */
 };
@@ -53,7 +61,7 @@ struct kv_store {
 /* Bytes of one position over all layers; 0 if that overflows. */
 uint64_t kv_bytes_per_position(const struct kv_shape *shape);
 
-/* -EINVAL (block_size), -ENOMEM. ops is read, not kept. */
+/* -EINVAL (block_size), -ENOTSUP (head_dim), -ENOMEM. ops is read, not kept. */
 int kv_store_init(struct kv_store *store, const struct kv_shape *shape, const struct ops *ops,
                   struct error *reterr) KV_MUST_CHECK;
 void kv_store_fini(struct kv_store *store);
@@ -73,7 +81,7 @@ void kv_store_read(const struct kv_store *store, uint32_t layer, uint32_t head,
 
 /*
  * The groups of the same tile as memory, to be prefetched: returns their number and where each
- * of them is, store->group_bytes long.
+ * of them is, kv_layer::group_bytes long.
  */
 uint32_t kv_store_locate(const struct kv_store *store, uint32_t layer, uint32_t head,
                          const uint32_t *block_table, uint32_t first, uint32_t n,

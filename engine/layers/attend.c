@@ -19,22 +19,26 @@ static uint32_t max_u32(uint32_t a, uint32_t b) {
     return a > b ? a : b;
 }
 
+static size_t max_size(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
 /* Query heads that share a kv head. */
-static uint32_t group_of(const struct hparams *hparams) {
-    return hparams->n_heads / hparams->n_kv_heads;
+static uint32_t group_of(const struct attention_shape *shape) {
+    return shape->n_heads / shape->n_kv_heads;
 }
 
-static uint32_t tokens_per_tile(const struct hparams *hparams) {
-    return max_u32(ATTEND_ROWS / group_of(hparams), 1);
+static uint32_t tokens_per_tile(const struct attention_shape *shape) {
+    return max_u32(ATTEND_ROWS / group_of(shape), 1);
 }
 
-static uint32_t max_rows(const struct hparams *hparams) {
-    return tokens_per_tile(hparams) * group_of(hparams);
+static uint32_t max_rows(const struct attention_shape *shape) {
+    return tokens_per_tile(shape) * group_of(shape);
 }
 
 /* Columns of v and of the result: head_dim in whole vectors. */
-static uint32_t value_width(const struct hparams *hparams) {
-    return (hparams->head_dim + OPS_LANES - 1) / OPS_LANES * OPS_LANES;
+static uint32_t value_width(const struct attention_shape *shape) {
+    return (shape->head_dim + OPS_LANES - 1) / OPS_LANES * OPS_LANES;
 }
 
 /* ---- state of the online softmax ---- */
@@ -50,6 +54,11 @@ struct softmax_state {
 
 static size_t state_floats(size_t n_rows, uint32_t width) {
     return n_rows * (width + 2);
+}
+
+/* Of one token in one span, all heads. */
+static size_t partial_floats(const struct attention_shape *shape) {
+    return state_floats(shape->n_heads, value_width(shape));
 }
 
 static struct softmax_state state_at(float *at, uint32_t n_rows, uint32_t width) {
@@ -93,7 +102,7 @@ static void state_merge(const struct softmax_state *total, const struct softmax_
 
 struct plan {
     struct forward *forward;
-    const struct panel *panel;
+    const struct band *band;
     const struct attend_call *call;
     uint32_t n_tiles;
     uint32_t n_items;
@@ -106,12 +115,12 @@ static uint32_t first_visible(const struct plan *plan, uint32_t position) {
 }
 
 static void plan_tiles(struct plan *plan) {
-    const struct scratch *s = &plan->forward->scratch;
+    const struct step_scratch *s = &plan->forward->scratch;
     const struct batch *batch = plan->forward->batch;
-    const uint32_t end_row = plan->panel->first_row + plan->panel->n_rows;
-    const uint32_t most = tokens_per_tile(plan->forward->hparams);
+    const uint32_t end_row = plan->band->first_row + plan->band->n_rows;
+    const uint32_t most = tokens_per_tile(plan->call->shape);
 
-    for (uint32_t row = plan->panel->first_row; row < end_row;) {
+    for (uint32_t row = plan->band->first_row; row < end_row;) {
         const struct batch_seq *seq = &batch->seqs[s->row_seq[row]];
         const uint32_t seq_end = min_u32(seq->first + seq->n_tokens, end_row);
         const uint32_t n_tokens = min_u32(seq_end - row, most);
@@ -133,9 +142,9 @@ static void plan_tiles(struct plan *plan) {
 
 /* Where there are too few tiles for the workers, shares out the spans of the long ones. */
 static void plan_items(struct plan *plan) {
-    struct scratch *s = &plan->forward->scratch;
+    struct step_scratch *s = &plan->forward->scratch;
     const uint32_t n_threads = pool_n_threads(plan->forward->pool);
-    const uint64_t n_whole = (uint64_t)plan->n_tiles * plan->forward->hparams->n_kv_heads;
+    const uint64_t n_whole = (uint64_t)plan->n_tiles * plan->call->shape->n_kv_heads;
     const bool may_split = n_threads > 1 && n_whole < (uint64_t)ITEMS_PER_THREAD * n_threads;
     uint32_t n_units = 0;
 
@@ -171,17 +180,18 @@ struct workspace {
     struct softmax_state total;
 };
 
-static size_t carve_workspace(struct workspace *w, const struct hparams *hparams, float *base) {
-    const uint32_t rows = max_rows(hparams);
-    const uint32_t width = value_width(hparams);
+static size_t carve_workspace(struct workspace *w, const struct attention_shape *shape,
+                              float *base) {
+    const uint32_t rows = max_rows(shape);
+    const uint32_t width = value_width(shape);
     size_t at = 0;
 
     w->q_stride = rows;
     w->q = base + at;
-    at += (size_t)hparams->head_dim * rows;
+    at += (size_t)shape->head_dim * rows;
     at += (ALIGN_FLOATS - at % ALIGN_FLOATS) % ALIGN_FLOATS;
     w->k = base + at;
-    at += (size_t)hparams->head_dim * ATTENTION_TILE;
+    at += (size_t)shape->head_dim * ATTENTION_TILE;
     w->v = base + at;
     at += (size_t)width * ATTENTION_TILE;
     w->p = base + at;
@@ -195,26 +205,26 @@ static size_t carve_workspace(struct workspace *w, const struct hparams *hparams
 
 static struct workspace open_workspace(const struct plan *plan, const struct attend_tile *tile,
                                        uint32_t head, uint32_t worker) {
-    const struct hparams *hparams = plan->forward->hparams;
+    const struct attention_shape *shape = plan->call->shape;
     struct workspace w = {
         .plan = plan,
         .tile = tile,
         .head = head,
-        .n_rows = tile->n_tokens * group_of(hparams),
+        .n_rows = tile->n_tokens * group_of(shape),
     };
 
-    (void)carve_workspace(&w, hparams, worker_scratch(plan->forward, worker)); /* fits */
+    (void)carve_workspace(&w, shape, worker_scratch(plan->forward, worker)); /* fits */
     return w;
 }
 
 /* Rows become columns; the scale and the change to base 2 go into them. */
 static void load_queries(const struct workspace *w) {
     const struct attend_call *call = w->plan->call;
-    const struct hparams *hparams = w->plan->forward->hparams;
-    const uint32_t head_dim = hparams->head_dim;
-    const uint32_t group = group_of(hparams);
-    const float factor = hparams->attention_scale * LOG2_E;
-    const uint32_t first = w->tile->first_row - w->plan->panel->first_row;
+    const struct attention_shape *shape = w->plan->call->shape;
+    const uint32_t head_dim = shape->head_dim;
+    const uint32_t group = group_of(shape);
+    const float factor = shape->scale * LOG2_E;
+    const uint32_t first = w->tile->first_row - w->plan->band->first_row;
 
     for (uint32_t t = 0; t < w->tile->n_tokens; t++)
         for (uint32_t g = 0; g < group; g++) {
@@ -230,7 +240,7 @@ static void load_queries(const struct workspace *w) {
 static bool reads_stored(const struct workspace *w) {
     const struct forward *forward = w->plan->forward;
 
-    return w->n_rows <= ATTENTION_FEW_ROWS && w->part.width == forward->hparams->head_dim &&
+    return w->n_rows <= ATTENTION_FEW_ROWS && w->part.width == w->plan->call->shape->head_dim &&
            forward->ops.attention_stored[forward->kv.shape.format];
 }
 
@@ -247,10 +257,11 @@ static uint32_t locate(const struct workspace *w, uint32_t base, uint32_t end,
 /* All rows against the tile of positions from base on, its keys and values at hand. */
 static struct attention_tile open_positions(const struct workspace *w, uint32_t base) {
     const struct forward *forward = w->plan->forward;
+    const struct attention_shape *shape = w->plan->call->shape;
     const uint32_t end = w->tile->position + w->tile->n_tokens;
     struct attention_tile rows = {
         .n_rows = w->n_rows,
-        .head_dim = forward->hparams->head_dim,
+        .head_dim = shape->head_dim,
         .value_width = w->part.width,
         .q = w->q,
         .q_stride = w->q_stride,
@@ -260,7 +271,7 @@ static struct attention_tile open_positions(const struct workspace *w, uint32_t 
         .max = w->part.max,
         .sum = w->part.sum,
         .out = w->part.out,
-        .ahead_step = forward->kv.group_bytes / forward->hparams->head_dim,
+        .ahead_step = forward->kv.layers[w->plan->call->layer].group_bytes / shape->head_dim,
     };
 
     rows.n_ahead = locate(w, base + ATTENTION_TILE, end, rows.ahead);
@@ -282,7 +293,7 @@ static struct attention_tile open_positions(const struct workspace *w, uint32_t 
 static void attend_rows(const struct workspace *w, struct attention_tile rows, uint32_t first_token,
                         uint32_t n_tokens, uint32_t from, uint32_t end) {
     const struct ops *ops = &w->plan->forward->ops;
-    const uint32_t group = group_of(w->plan->forward->hparams);
+    const uint32_t group = group_of(w->plan->call->shape);
     const size_t row = (size_t)first_token * group;
 
     rows.n_rows = n_tokens * group;
@@ -338,15 +349,15 @@ static void attend_span(const struct workspace *w, uint32_t span) {
 
 static void write_rows(const struct workspace *w) {
     const struct attend_call *call = w->plan->call;
-    const struct hparams *hparams = w->plan->forward->hparams;
-    const uint32_t group = group_of(hparams);
-    const uint32_t first = w->tile->first_row - w->plan->panel->first_row;
+    const struct attention_shape *shape = w->plan->call->shape;
+    const uint32_t group = group_of(shape);
+    const uint32_t first = w->tile->first_row - w->plan->band->first_row;
 
     for (uint32_t r = 0; r < w->n_rows; r++) {
         const size_t head = (size_t)w->head * group + r % group;
-        float *to = call->out + (first + r / group) * call->out_stride + head * hparams->head_dim;
+        float *to = call->out + (first + r / group) * call->out_stride + head * shape->head_dim;
         const float *from = w->total.out + (size_t)r * w->total.width;
-        for (uint32_t c = 0; c < hparams->head_dim; c++)
+        for (uint32_t c = 0; c < shape->head_dim; c++)
             to[c] = from[c] / w->total.sum[r];
     }
 }
@@ -354,7 +365,7 @@ static void write_rows(const struct workspace *w) {
 /* The stored partial result of a span of a tile that several workers share. */
 static struct softmax_state partial_at(const struct workspace *w, uint32_t span) {
     const struct forward *forward = w->plan->forward;
-    const size_t unit_floats = attend_partial_floats(forward->hparams);
+    const size_t unit_floats = partial_floats(w->plan->call->shape);
     const size_t unit = w->tile->partial_unit + (size_t)span * w->tile->n_tokens;
     const size_t head_floats = state_floats(w->n_rows, w->total.width);
     float *at = forward->scratch.partials + unit * unit_floats + w->head * head_floats;
@@ -364,7 +375,7 @@ static struct softmax_state partial_at(const struct workspace *w, uint32_t span)
 
 static void attend_item_run(void *ctx, uint32_t index, uint32_t worker) {
     const struct plan *plan = ctx;
-    const uint32_t n_heads = plan->forward->hparams->n_kv_heads;
+    const uint32_t n_heads = plan->call->shape->n_kv_heads;
     /* from the last on: later tiles have longer contexts, and the long ones should begin */
     const struct attend_item *item =
         &plan->forward->scratch.items[plan->n_items - 1 - index / n_heads];
@@ -388,7 +399,7 @@ static void attend_item_run(void *ctx, uint32_t index, uint32_t worker) {
 
 static void merge_item_run(void *ctx, uint32_t index, uint32_t worker) {
     const struct plan *plan = ctx;
-    const uint32_t n_heads = plan->forward->hparams->n_kv_heads;
+    const uint32_t n_heads = plan->call->shape->n_kv_heads;
     const struct attend_tile *tile = &plan->forward->scratch.tiles[index / n_heads];
     if (tile->partial_unit == ATTEND_WHOLE)
         return;
@@ -402,10 +413,9 @@ static void merge_item_run(void *ctx, uint32_t index, uint32_t worker) {
     write_rows(&w);
 }
 
-void attend_run(struct forward *forward, const struct panel *panel,
-                const struct attend_call *call) {
-    struct plan plan = {.forward = forward, .panel = panel, .call = call};
-    const uint32_t n_heads = forward->hparams->n_kv_heads;
+void attend_run(struct forward *forward, const struct band *band, const struct attend_call *call) {
+    struct plan plan = {.forward = forward, .band = band, .call = call};
+    const uint32_t n_heads = call->shape->n_kv_heads;
 
     plan_tiles(&plan);
     plan_items(&plan);
@@ -416,23 +426,33 @@ void attend_run(struct forward *forward, const struct panel *panel,
 
 /* ---- sizing ---- */
 
-size_t attend_partial_floats(const struct hparams *hparams) {
-    return state_floats(hparams->n_heads, value_width(hparams));
-}
-
 /* Room to share out as many one-token tiles of the longest context as would be split. */
-uint32_t attend_partial_units(const struct hparams *hparams, const struct forward_limits *limits) {
+static uint32_t partial_units(const struct attention_shape *shape,
+                              const struct forward_limits *limits) {
     if (limits->n_threads == 1)
         return 0;
 
     const uint64_t tiles =
-        ((uint64_t)ITEMS_PER_THREAD * limits->n_threads + hparams->n_kv_heads - 1) /
-        hparams->n_kv_heads;
+        ((uint64_t)ITEMS_PER_THREAD * limits->n_threads + shape->n_kv_heads - 1) /
+        shape->n_kv_heads;
     const uint64_t units = tiles * (limits->max_model_len / ATTEND_SPAN + 1);
     return units < UINT32_MAX / 2 ? (uint32_t)units : UINT32_MAX / 2;
 }
 
-size_t attend_worker_bytes(const struct hparams *hparams) {
-    struct workspace w = {.n_rows = max_rows(hparams)};
-    return carve_workspace(&w, hparams, /* base= */ NULL) * sizeof(float);
+static size_t worker_bytes(const struct attention_shape *shape) {
+    struct workspace w = {.n_rows = max_rows(shape)};
+    return carve_workspace(&w, shape, /* base= */ NULL) * sizeof(float);
+}
+
+struct attend_sizes attend_sizes(const struct hparams *hparams,
+                                 const struct forward_limits *limits) {
+    struct attend_sizes most = {.partial_units = 0};
+
+    for (uint32_t i = 0; i < hparams->n_layers; i++) {
+        const struct attention_shape *shape = &hparams->layers[i].attention;
+        most.partial_units = max_u32(most.partial_units, partial_units(shape, limits));
+        most.partial_floats = max_size(most.partial_floats, partial_floats(shape));
+        most.worker_bytes = max_size(most.worker_bytes, worker_bytes(shape));
+    }
+    return most;
 }

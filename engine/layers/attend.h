@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * attend - softmax(q k) v of a panel's rows over their paged contexts.
+ * attend - softmax(q k) v of a band's rows over their paged contexts.
  *
  * One kernel for decode, chunk and prefill. The context of a sequence is cut at fixed absolute
  * positions into spans of ATTEND_SPAN, each of which gives a partial result (online softmax over
@@ -43,19 +43,24 @@ struct attend_item {
 #define ATTEND_WHOLE UINT32_MAX
 
 struct attend_call {
-    uint32_t layer;
+    uint32_t layer; /* of the KV store */
+    const struct attention_shape *shape;
     uint32_t sliding_window; /* 0: none */
-    const float *q;          /* [panel rows, q_stride], heads side by side */
+    const float *q;          /* [band rows, q_stride], heads side by side */
     size_t q_stride;
-    float *out; /* [panel rows, out_stride], likewise */
+    float *out; /* [band rows, out_stride], likewise */
     size_t out_stride;
 };
 
-void attend_run(struct forward *forward, const struct panel *panel, const struct attend_call *call);
+void attend_run(struct forward *forward, const struct band *band, const struct attend_call *call);
 
-/* Sizing: floats of a partial unit (one token in one span, all heads), units, worker scratch. */
-size_t attend_partial_floats(const struct hparams *hparams);
-uint32_t attend_partial_units(const struct hparams *hparams, const struct forward_limits *limits);
-size_t attend_worker_bytes(const struct hparams *hparams);
+/* What the attention of any layer may need. */
+struct attend_sizes {
+    size_t partial_floats; /* of a partial unit: one token in one span, all heads */
+    uint32_t partial_units;
+    size_t worker_bytes; /* scratch of a worker */
+};
+struct attend_sizes attend_sizes(const struct hparams *hparams,
+                                 const struct forward_limits *limits);
 
 #endif

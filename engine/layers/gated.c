@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * gated - the feed-forward of the LLaMA family: x += W_down (act(W_gate n) * W_up n).
+ * gated - the feed-forward of the LLaMA family: y = W_down (act(W_gate x) * W_up x).
  *
  * gate and up are one product; the gate is applied in place, just before the rows are prepared
  * for down.
  */
 #include "layers/forward.h"
 
-static int gated_pack(struct layer *layer, struct packer *packer,
-                      const struct layer_weights *weights, struct error *reterr) {
-    const struct tensor *slots = weights->slots;
+static int gated_pack(union branch_weights *weights, struct packer *packer,
+                      const struct layer_weights *stored, struct error *reterr) {
+    const struct tensor *slots = stored->slots;
     const struct packer_source gate_up[] = {
         {&slots[W_FFN_GATE], &slots[W_FFN_GATE_BIAS]},
         {&slots[W_FFN_UP], &slots[W_FFN_UP_BIAS]},
     };
     const struct packer_source down = {&slots[W_FFN_DOWN], &slots[W_FFN_DOWN_BIAS]};
-    struct gated_weights *gated = &layer->ffn.gated;
+    struct gated_weights *gated = &weights->gated;
 
     int r = packer_linear(packer, &gated->gate_up, gate_up, /* n_sources= */ 2, reterr);
     if (r < 0)
@@ -23,13 +23,13 @@ static int gated_pack(struct layer *layer, struct packer *packer,
     return packer_linear(packer, &gated->down, &down, /* n_sources= */ 1, reterr);
 }
 
-static void gated_fini(struct layer *layer) {
-    linear_fini(&layer->ffn.gated.gate_up);
-    linear_fini(&layer->ffn.gated.down);
+static void gated_fini(union branch_weights *weights) {
+    linear_fini(&weights->gated.gate_up);
+    linear_fini(&weights->gated.down);
 }
 
-static uint32_t gated_work_floats(const struct hparams *hparams) {
-    return 2 * hparams->intermediate_size;
+static uint32_t gated_work_floats(const struct layer_spec *spec) {
+    return 2 * spec->intermediate_size;
 }
 
 /* gate | up of each row; the product replaces the gate. */
@@ -49,42 +49,30 @@ static void gate_rows_make(void *ctx, uint32_t first, uint32_t n) {
     }
 }
 
-static void gated_run(struct forward *forward, const struct layer *layer,
-                      const struct panel *panel) {
-    const uint32_t hidden = forward->hparams->hidden_size;
-    const uint32_t width = layer->ffn.gated.down.n_in;
-    struct scratch *s = &forward->scratch;
-    float *x = s->x + (size_t)panel->first_row * hidden;
+static void gated_run(struct forward *forward, const struct branch_call *call) {
+    const struct gated_weights *gated = &call->weights->gated;
+    const uint32_t width = gated->down.n_in;
+    const struct step_scratch *s = &forward->scratch;
 
-    struct norm_rows norm = {forward, layer->ffn_norm, x};
     linear_run(forward->pool, &(struct linear_call){
-                                  .linear = &layer->ffn.gated.gate_up,
-                                  .n_rows = panel->n_rows,
-                                  .make_x = norm_rows_make,
-                                  .make_ctx = &norm,
-                                  .x = s->normed,
-                                  .x_stride = hidden,
+                                  .linear = &gated->gate_up,
+                                  .n_rows = call->band.n_rows,
+                                  .x = call->x,
                                   .prepared = s->prepared,
-                                  .y = s->work,
-                                  .y_stride = (size_t)2 * width,
+                                  .y = {s->work, (size_t)2 * width},
                               });
 
     struct gate_rows gate = {forward, width, s->work};
     linear_run(forward->pool, &(struct linear_call){
-                                  .linear = &layer->ffn.gated.down,
-                                  .n_rows = panel->n_rows,
-                                  .make_x = gate_rows_make,
-                                  .make_ctx = &gate,
-                                  .x = s->work,
-                                  .x_stride = (size_t)2 * width,
+                                  .linear = &gated->down,
+                                  .n_rows = call->band.n_rows,
+                                  .x = {s->work, (size_t)2 * width, gate_rows_make, &gate},
                                   .prepared = s->prepared,
-                                  .y = x,
-                                  .y_stride = hidden,
-                                  .add = true,
+                                  .y = call->y,
                               });
 }
 
-const struct layer_kind gated_kind = {
+const struct branch_kind gated_kind = {
     .pack = gated_pack,
     .fini = gated_fini,
     .work_floats = gated_work_floats,

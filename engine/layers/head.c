@@ -79,7 +79,7 @@ static void finish_row(void *ctx, uint32_t item, uint32_t worker) {
 }
 
 void head_run(struct forward *forward, struct step_result *ret_result) {
-    struct scratch *s = &forward->scratch;
+    struct step_scratch *s = &forward->scratch;
     const uint32_t n_vocab = forward->network.head.n_out;
     uint32_t n_outputs;
     const uint32_t n_rows = list_rows(forward, &n_outputs);
@@ -89,17 +89,14 @@ void head_run(struct forward *forward, struct step_result *ret_result) {
         struct gather_rows gather = {forward, s->head_rows + first};
         const uint32_t n = n_rows - first < LOGIT_ROWS ? n_rows - first : LOGIT_ROWS;
 
-        linear_run(forward->pool, &(struct linear_call){
-                                      .linear = &forward->network.head,
-                                      .n_rows = n,
-                                      .make_x = gather_rows_make,
-                                      .make_ctx = &gather,
-                                      .x = s->normed,
-                                      .x_stride = forward->hparams->hidden_size,
-                                      .prepared = s->prepared,
-                                      .y = s->logits,
-                                      .y_stride = n_vocab,
-                                  });
+        linear_run(forward->pool,
+                   &(struct linear_call){
+                       .linear = &forward->network.head,
+                       .n_rows = n,
+                       .x = {s->normed, forward->hparams->hidden_size, gather_rows_make, &gather},
+                       .prepared = s->prepared,
+                       .y = {s->logits, n_vocab},
+                   });
         const uint64_t logits_ns = clock_now_ns();
         pool_for(forward->pool, n, finish_row, &gather);
         ret_result->forward_ns += logits_ns - start_ns;

@@ -46,9 +46,9 @@ static struct matmul_job part_job(const struct linear_call *call, uint32_t index
         .prepared = part_prepared(call, index),
         .n_rows = call->n_rows,
         .bias = call->linear->bias ? call->linear->bias + part->y_offset : NULL,
-        .y = call->y + part->y_offset,
-        .y_stride = call->y_stride,
-        .add = call->add,
+        .y = call->y.at + part->y_offset,
+        .y_stride = call->y.stride,
+        .add = call->y.add,
     };
 }
 
@@ -60,11 +60,11 @@ static void prepare_item(void *ctx, uint32_t item, uint32_t worker) {
     const uint32_t n = n_left < LINEAR_ROWS_PER_ITEM ? n_left : LINEAR_ROWS_PER_ITEM;
 
     (void)worker; /* rows need no scratch */
-    if (call->make_x)
-        call->make_x(call->make_ctx, first, n);
+    if (call->x.make)
+        call->x.make(call->x.make_ctx, first, n);
     for (uint32_t i = 0; i < linear->n_parts; i++)
         if (linear->parts[i].shares == i)
-            matmul_prepare(&linear->parts[i].matrix, call->x, call->x_stride, first, n,
+            matmul_prepare(&linear->parts[i].matrix, call->x.at, call->x.stride, first, n,
                            part_prepared(call, i));
 }
 

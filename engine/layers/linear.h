@@ -40,17 +40,26 @@ struct linear {
 /* Makes rows [first, first + n) of x, just before they are prepared. Any worker. */
 typedef void (*linear_rows_fn)(void *ctx, uint32_t first, uint32_t n);
 
+/* Where rows come from, and where results go: [n_rows, stride]. */
+struct linear_x {
+    const float *at;
+    size_t stride;
+    linear_rows_fn make; /* NULL: they are there already */
+    void *make_ctx;
+};
+
+struct linear_y {
+    float *at;
+    size_t stride;
+    bool add; /* y += */
+};
+
 struct linear_call {
     const struct linear *linear;
     uint32_t n_rows;
-    const float *x; /* [n_rows, x_stride] */
-    size_t x_stride;
-    linear_rows_fn make_x; /* NULL: x is there already */
-    void *make_ctx;
+    struct linear_x x;
     void *prepared; /* scratch, linear_prepared_bytes(linear, n_rows) */
-    float *y;       /* [n_rows, y_stride] */
-    size_t y_stride;
-    bool add; /* y += */
+    struct linear_y y;
 };
 
 /* Two pool_for: rows made and prepared; then the products of all parts. */

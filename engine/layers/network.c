@@ -7,27 +7,37 @@
 #include "layers/forward.h"
 
 static void layer_fini(struct layer *layer) {
-    mixer_of(layer->spec->mixer)->fini(layer);
-    ffn_of(layer->spec->ffn)->fini(layer);
-    mem_free(layer->mixer_norm);
-    mem_free(layer->ffn_norm);
+    for (uint32_t i = 0; i < LAYER_BRANCHES; i++) {
+        struct branch *branch = &layer->branches[i];
+        if (branch->kind)
+            branch->kind->fini(&branch->weights);
+        mem_free(branch->norm);
+    }
 }
 
+/* Where each branch of a layer finds its kind and its norm. */
 static int layer_pack(struct layer *layer, struct packer *packer,
                       const struct layer_weights *weights, struct error *reterr) {
-    int r = packer_vector(packer, &layer->mixer_norm, &weights->slots[W_ATTN_NORM], reterr);
-    if (r < 0)
-        return r;
+    const struct {
+        const struct branch_kind *kind;
+        enum layer_slot norm;
+    } plans[LAYER_BRANCHES] = {
+        {mixer_of(layer->spec->mixer), W_ATTN_NORM},
+        {ffn_of(layer->spec->ffn), W_FFN_NORM},
+    };
 
-    r = mixer_of(layer->spec->mixer)->pack(layer, packer, weights, reterr);
-    if (r < 0)
-        return r;
+    for (uint32_t i = 0; i < LAYER_BRANCHES; i++) {
+        struct branch *branch = &layer->branches[i];
+        int r = packer_vector(packer, &branch->norm, &weights->slots[plans[i].norm], reterr);
+        if (r < 0)
+            return r;
 
-    r = packer_vector(packer, &layer->ffn_norm, &weights->slots[W_FFN_NORM], reterr);
-    if (r < 0)
-        return r;
-
-    return ffn_of(layer->spec->ffn)->pack(layer, packer, weights, reterr);
+        branch->kind = plans[i].kind;
+        r = branch->kind->pack(&branch->weights, packer, weights, reterr);
+        if (r < 0)
+            return r;
+    }
+    return 0;
 }
 
 /* Packs every layer; where only the measure is wanted, into one that is not kept. */
@@ -49,26 +59,27 @@ static int pack_layers(struct network *network, struct packer *packer,
 }
 
 /* The head is the embedding only if the family says so: a file may hold both, untied. */
-static int pack_head(struct network *network, struct packer *packer, struct error *reterr) {
+static int pack_ends(struct network *network, struct packer *packer, struct error *reterr) {
     const struct tensor *global = model_weights(packer->model)->global;
-    const bool own = global[W_OUTPUT].name != NULL;
-    const struct packer_source source = {
-        .weight = own ? &global[W_OUTPUT] : &global[W_TOKEN_EMBEDDING],
-    };
+    const struct tensor *table = &global[W_TOKEN_EMBEDDING];
+    const bool tied = global[W_OUTPUT].name == NULL;
+    const struct packer_source source = {.weight = tied ? table : &global[W_OUTPUT]};
 
     int r = packer_vector(packer, &network->output_norm, &global[W_OUTPUT_NORM], reterr);
     if (r < 0)
         return r;
-    return packer_linear(packer, &network->head, &source, /* n_sources= */ 1, reterr);
+    r = packer_linear(packer, &network->head, &source, /* n_sources= */ 1, reterr);
+    if (r < 0)
+        return r;
+    return embedding_pack(packer, &network->embedding, table,
+                          tied ? &network->head.parts[0].matrix : NULL, reterr);
 }
 
 int network_pack(struct network *network, struct packer *packer, struct error *reterr) {
     const struct hparams *hparams = model_hparams(packer->model);
     int r = -ENOMEM;
 
-    *network = (struct network){
-        .embedding = &model_weights(packer->model)->global[W_TOKEN_EMBEDDING],
-    };
+    *network = (struct network){.n_layers = 0};
     if (packer->pool) {
         network->layers = mem_alloc_zero(hparams->n_layers, sizeof *network->layers);
         if (!network->layers)
@@ -77,7 +88,7 @@ int network_pack(struct network *network, struct packer *packer, struct error *r
 
     r = pack_layers(network, packer, hparams, reterr);
     if (r == 0)
-        r = pack_head(network, packer, reterr);
+        r = pack_ends(network, packer, reterr);
     if (r < 0 || !packer->pool)
         network_fini(network);
     return r;
@@ -88,6 +99,7 @@ void network_fini(struct network *network) {
         layer_fini(&network->layers[i]);
     mem_free(network->layers);
     mem_free(network->output_norm);
+    embedding_fini(&network->embedding);
     linear_fini(&network->head);
     *network = (struct network){0};
 }

@@ -2,9 +2,10 @@
 /*
  * network - the packed weights of a model, layer by layer.
  *
- * What a layer consists of is its layer_spec (hparams.h); each kind of mixer or ffn is one file
- * here, which packs its own weights and runs on them. The network owns all of it; immutable
- * between network_pack and network_fini.
+ * What a layer consists of is its layer_spec (hparams.h). It is a list of branches, each of which
+ * adds to the residual stream; each kind of mixer or ffn is one file here, which packs its own
+ * weights and runs on them, and knows neither norm nor residual. The network owns all of it;
+ * immutable between network_pack and network_fini.
  */
 #ifndef KVASIR_ENGINE_NETWORK_H
 #define KVASIR_ENGINE_NETWORK_H
@@ -12,6 +13,7 @@
 #include <stdint.h>
 
 #include "kvasir/error.h"
+#include "layers/embedding.h"
 #include "layers/linear.h"
 #include "layers/packer.h"
 #include "model/hparams.h"
@@ -29,25 +31,33 @@ struct gated_weights {
     struct linear down;
 };
 
+/* What a kind packed; which member, it alone knows. */
+union branch_weights {
+    struct attention_weights attention; /* MIXER_ATTENTION */
+    struct gated_weights gated;         /* FFN_GATED */
+};
+
+/* x += f(norm(x)): a mixer or a feed-forward, and what layer_run does around it. */
+struct branch {
+    const struct branch_kind *kind; /* NULL: not packed yet */
+    float *norm;                    /* [hidden_size]: before f */
+    union branch_weights weights;
+};
+
+enum { LAYER_BRANCHES = 2 };
+
 struct layer {
     const struct layer_spec *spec; /* lent from hparams */
     uint32_t index;
-    float *mixer_norm; /* [hidden_size] */
-    union {
-        struct attention_weights attention; /* MIXER_ATTENTION */
-    } mixer;
-    float *ffn_norm; /* [hidden_size] */
-    union {
-        struct gated_weights gated; /* FFN_GATED */
-    } ffn;
+    struct branch branches[LAYER_BRANCHES]; /* in their order: mixer, feed-forward */
 };
 
 struct network {
-    const struct tensor *embedding; /* lent; rows are dequantised from the file as they come */
     uint32_t n_layers;
     struct layer *layers;
     float *output_norm; /* [hidden_size] */
     struct linear head;
+    struct embedding embedding;
 };
 
 /* On failure nothing is left to release. A measuring packer leaves *network zeroed. */

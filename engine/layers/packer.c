@@ -2,6 +2,7 @@
 #include "layers/packer.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "kvasir/mem.h"
 
@@ -36,6 +37,43 @@ int packer_vector(struct packer *packer, float **ret_values, const struct tensor
 
     weight_type_info(tensor->type)->dequantize(tensor->data, values, n);
     *ret_values = values;
+    return 0;
+}
+
+enum { COPY_PIECE = 1 << 20 }; /* bytes that a worker copies at once */
+
+struct copy {
+    unsigned char *to;
+    const struct tensor *tensor;
+};
+
+static void copy_piece(void *ctx, uint32_t item, uint32_t worker) {
+    const struct copy *copy = ctx;
+    const size_t first = (size_t)item * COPY_PIECE;
+    const size_t left = copy->tensor->n_bytes - first;
+
+    (void)worker; /* needs no scratch */
+    memcpy(copy->to + first, (const unsigned char *)copy->tensor->data + first,
+           left < COPY_PIECE ? left : COPY_PIECE);
+}
+
+int packer_copy(struct packer *packer, unsigned char **ret_data, const struct tensor *tensor,
+                struct error *reterr) {
+    const size_t n_bytes = tensor->n_bytes;
+
+    *ret_data = NULL;
+    if (packer->pool) {
+        struct copy copy = {.to = mem_map(n_bytes), .tensor = tensor};
+        if (!copy.to)
+            return error_set(reterr, -ENOMEM, "no memory for %zu bytes of tensor %s", n_bytes,
+                             tensor->name);
+
+        pool_for(packer->pool, (uint32_t)((n_bytes + COPY_PIECE - 1) / COPY_PIECE), copy_piece,
+                 &copy);
+        model_release_tensor(packer->model, tensor);
+        *ret_data = copy.to;
+    }
+    count(packer, n_bytes);
     return 0;
 }
 
@@ -94,6 +132,8 @@ static int pack_part(struct packer *packer, struct linear *linear,
         if (matmul_format(&linear->parts[i].matrix) == matmul_format(&part->matrix))
             part->shares = i;
     linear->n_parts++;
+    if (packer->n_matrices++ == 0)
+        packer->arithmetic = part->matrix.arithmetic;
     count(packer, part->matrix.n_bytes);
     for (uint32_t i = 0; i < n_tensors; i++)
         model_release_tensor(packer->model, tensors[i]);

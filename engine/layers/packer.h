@@ -26,7 +26,9 @@ struct packer {
     void (*on_progress)(void *ctx, double fraction); /* may be NULL */
     void *progress_ctx;
 
-    size_t prepared_row_bytes; /* most that a linear met so far may need of one row */
+    size_t prepared_row_bytes;         /* most that a linear met so far may need of one row */
+    uint32_t n_matrices;               /* packed so far */
+    enum matmul_arithmetic arithmetic; /* of the first of them */
 };
 
 /* One stored tensor with its bias (no name: none) in a linear. */
@@ -43,5 +45,9 @@ int packer_linear(struct packer *packer, struct linear *ret_linear,
 /* *ret_values = the tensor as float32 (NULL when it is nameless); mem_free it. */
 int packer_vector(struct packer *packer, float **ret_values, const struct tensor *tensor,
                   struct error *reterr) KV_MUST_CHECK;
+
+/* *ret_data = the tensor as it is stored (NULL where only measured); mem_unmap it. */
+int packer_copy(struct packer *packer, unsigned char **ret_data, const struct tensor *tensor,
+                struct error *reterr) KV_MUST_CHECK;
 
 #endif

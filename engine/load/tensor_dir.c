@@ -101,3 +101,8 @@ void tensor_dir_release(const struct tensor_dir *dir, const void *data, size_t n
             file_map_release(&dir->maps[i], data, n_bytes);
     }
 }
+
+void tensor_dir_release_all(const struct tensor_dir *dir) {
+    for (size_t i = 0; i < dir->n_maps; i++)
+        file_map_release(&dir->maps[i], dir->maps[i].data, dir->maps[i].size);
+}

@@ -63,4 +63,7 @@ const struct stored_tensor *tensor_dir_find(const struct tensor_dir *dir, const 
 /* Tells the kernel that the pages of these bytes of a mapping are not needed now. */
 void tensor_dir_release(const struct tensor_dir *dir, const void *data, size_t n_bytes);
 
+/* The same for all mappings. */
+void tensor_dir_release_all(const struct tensor_dir *dir);
+
 #endif

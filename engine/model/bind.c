@@ -20,10 +20,15 @@ struct bind {
     const struct tensor_dir *dir;
     struct hparams_build *build;
     struct model_weights *weights;
-    bool *is_used; /* [dir->n] */
+    bool *is_used;       /* [dir->n] */
+    const char *refused; /* the name of the last rule that failed; NULL: none yet */
 };
 
-static uint64_t dim_size(const struct hparams *hp, enum dim dim) {
+/* layer: whose sizes; any for those that are the model's. */
+static uint64_t dim_size(const struct hparams *hp, uint32_t layer, enum dim dim) {
+    const struct layer_spec *spec = &hp->layers[layer];
+    const struct attention_shape *attention = &spec->attention;
+
     switch (dim) {
     case DIM_NONE:
         return 1;
@@ -32,13 +37,13 @@ static uint64_t dim_size(const struct hparams *hp, enum dim dim) {
     case DIM_HIDDEN:
         return hp->hidden_size;
     case DIM_INTERMEDIATE:
-        return hp->intermediate_size;
+        return spec->intermediate_size;
     case DIM_Q:
-        return (uint64_t)hp->n_heads * hp->head_dim;
+        return (uint64_t)attention->n_heads * attention->head_dim;
     case DIM_KV:
-        return (uint64_t)hp->n_kv_heads * hp->head_dim;
+        return (uint64_t)attention->n_kv_heads * attention->head_dim;
     case DIM_HEAD:
-        return hp->head_dim;
+        return attention->head_dim;
     }
     return 0;
 }
@@ -74,15 +79,26 @@ static void format_shape(const uint64_t *shape, uint32_t n_dims, char *ret_text,
         (void)snprintf(ret_text + len, cap - len, "]"); /* for display */
 }
 
+/* Rows of the first n parts of a fused tensor. */
+static uint64_t rows_of_parts(const struct hparams *hp, const struct tensor_rule *rule,
+                              uint32_t layer, uint32_t n) {
+    uint64_t n_rows = 0;
+    for (uint32_t i = 0; i < n && rule->fused[i] != DIM_NONE; i++)
+        n_rows += dim_size(hp, layer, rule->fused[i]);
+    return n_rows;
+}
+
 /* True if the stored tensor has the shape of the rule; otherwise says so in detail. */
-static bool check_shape(const struct hparams *hp, const struct tensor_rule *rule,
+static bool check_shape(const struct hparams *hp, const struct tensor_rule *rule, uint32_t layer,
                         const struct stored_tensor *stored, char detail[160]) {
     uint64_t expected[RULE_MAX_DIMS];
     uint32_t n_dims = 0;
     while (n_dims < RULE_MAX_DIMS && rule->shape[n_dims] != DIM_NONE) {
-        expected[n_dims] = dim_size(hp, rule->shape[n_dims]);
+        expected[n_dims] = dim_size(hp, layer, rule->shape[n_dims]);
         n_dims++;
     }
+    if (rule->fused[0] != DIM_NONE)
+        expected[0] = rows_of_parts(hp, rule, layer, RULE_MAX_PARTS);
     if (stored->n_dims == n_dims && memcmp(stored->shape, expected, n_dims * sizeof *expected) == 0)
         return true;
 
@@ -91,6 +107,18 @@ static bool check_shape(const struct hparams *hp, const struct tensor_rule *rule
     format_shape(stored->shape, stored->n_dims, found, sizeof found);
     (void)snprintf(detail, 160, "expected %s, found %s", want, found); /* for display */
     return false;
+}
+
+/* True if a row of the stored tensor begins on a block, so that rows can be taken out. */
+static bool has_whole_rows(const struct stored_tensor *stored) {
+    uint64_t n_cols = 1;
+    for (uint32_t i = 1; i < stored->n_dims; i++)
+        n_cols *= stored->shape[i];
+    return n_cols % weight_type_info(stored->type)->block_len == 0;
+}
+
+static bool is_served(const struct tensor_rule *rule, const struct stored_tensor *stored) {
+    return weight_type_info(stored->type) && (rule->fused[0] == DIM_NONE || has_whole_rows(stored));
 }
 
 static struct tensor *slot_of(const struct bind *b, const struct tensor_rule *rule,
@@ -111,6 +139,18 @@ static void fill_slot(struct tensor *slot, const struct stored_tensor *stored) {
         slot->shape[i] = stored->shape[i];
 }
 
+/* The slot becomes the rows of one part: rows are contiguous, so that is a tensor like any other. */
+static void take_part(struct tensor *slot, const struct hparams *hp, const struct tensor_rule *rule,
+                      uint32_t layer) {
+    INVARIANT(rule->part < RULE_MAX_PARTS && rule->shape[0] == rule->fused[rule->part]);
+    const size_t row_bytes = slot->n_bytes / slot->shape[0];
+    const uint64_t first_row = rows_of_parts(hp, rule, layer, rule->part);
+
+    slot->data = (const unsigned char *)slot->data + first_row * row_bytes;
+    slot->shape[0] = dim_size(hp, layer, rule->shape[0]);
+    slot->n_bytes = slot->shape[0] * row_bytes;
+}
+
 /* " in layers 0 to 27", " in layer 3", " in 5 of the layers 2 to 30" */
 static void format_layers(const struct tensor_rule *rule, const struct tally *tally, char *ret_text,
                           size_t cap) {
@@ -127,10 +167,11 @@ static void format_layers(const struct tensor_rule *rule, const struct tally *ta
                        tally->n, tally->first, tally->last); /* for display */
 }
 
-static void report(const struct bind *b, const struct tensor_rule *rule, int code,
+static void report(struct bind *b, const struct tensor_rule *rule, int code,
                    const struct tally *tally, const char *what) {
     if (tally->n == 0)
         return;
+    b->refused = rule_name(b, rule);
 
     char layers[64];
     format_layers(rule, tally, layers, sizeof layers);
@@ -140,15 +181,18 @@ static void report(const struct bind *b, const struct tensor_rule *rule, int cod
 
 static void bind_rule(struct bind *b, const struct tensor_rule *rule) {
     const struct hparams *hp = b->build->hparams;
+    const char *pattern = rule_name(b, rule);
     const uint32_t n = rule->scope == PER_MODEL ? 1 : hp->n_layers;
     struct tally missing = {.n = 0}, misshaped = {.n = 0}, not_served = {.n = 0};
 
-    for (uint32_t layer = 0; rule_name(b, rule) && layer < n; layer++) {
+    if (!pattern || (b->refused && strcmp(pattern, b->refused) == 0))
+        return; /* not of this format; or another part of it, and what is wrong has been said */
+    for (uint32_t layer = 0; layer < n; layer++) {
         if (rule->when && !rule->when(hp, layer))
             continue;
 
         char name[128];
-        format_name(rule_name(b, rule), layer, name, sizeof name);
+        format_name(pattern, layer, name, sizeof name);
         const struct stored_tensor *stored = tensor_dir_find(b->dir, name);
         if (!stored) {
             if (!rule->optional)
@@ -158,17 +202,19 @@ static void bind_rule(struct bind *b, const struct tensor_rule *rule) {
         b->is_used[stored - b->dir->items] = true;
 
         char detail[160];
-        if (!check_shape(hp, rule, stored, detail)) {
+        if (!check_shape(hp, rule, layer, stored, detail)) {
             if (misshaped.n == 0)
                 memcpy(misshaped.detail, detail, sizeof detail);
             tally_add(&misshaped, layer);
-        } else if (!weight_type_info(stored->type)) {
+        } else if (!is_served(rule, stored)) {
             if (not_served.n == 0) /* for display */
                 (void)snprintf(not_served.detail, sizeof not_served.detail, "%s",
                                stored->type_name);
             tally_add(&not_served, layer);
         } else {
             fill_slot(slot_of(b, rule, layer), stored);
+            if (rule->fused[0] != DIM_NONE)
+                take_part(slot_of(b, rule, layer), hp, rule, layer);
         }
     }
     report(b, rule, -EINVAL, &missing, "missing");

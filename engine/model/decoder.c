@@ -149,7 +149,8 @@ static const struct tensor_rule rules[] = {
 
 const struct rule_table decoder_rules = {.rules = rules, .n = sizeof rules / sizeof *rules};
 
-static void allocate_layers(struct hparams_build *build) {
+/* Every layer begins as one of this shape; families then change what differs. */
+static void allocate_layers(struct hparams_build *build, const struct layer_spec *spec) {
     struct hparams *hp = build->hparams;
 
     hp->layers = arena_alloc_zero(build->arena, hp->n_layers, sizeof *hp->layers);
@@ -157,17 +158,17 @@ static void allocate_layers(struct hparams_build *build) {
         hp->n_layers = 0;
         problems_add(build->problems, -ENOMEM, "no memory for the layers");
     }
+    for (uint32_t layer = 0; layer < hp->n_layers; layer++)
+        hp->layers[layer] = *spec;
 }
 
-/* Relations that hold for every attention of this shape. Needs the sizes read. */
-static void check_heads(struct hparams_build *build) {
-    struct hparams *hp = build->hparams;
-
-    if (hp->n_heads % hp->n_kv_heads != 0)
-        problems_add(build->problems, -EINVAL,
+/* Relations that hold for every attention; sets the usual scale. Needs the sizes read. */
+static void check_heads(struct attention_shape *shape, struct problems *problems) {
+    if (shape->n_heads % shape->n_kv_heads != 0)
+        problems_add(problems, -EINVAL,
                      "%" PRIu32 " query heads are no multiple of %" PRIu32 " key-value heads",
-                     hp->n_heads, hp->n_kv_heads);
-    hp->attention_scale = (float)(1.0 / sqrt((double)hp->head_dim));
+                     shape->n_heads, shape->n_kv_heads);
+    shape->scale = (float)(1.0 / sqrt((double)shape->head_dim));
 }
 
 static enum activation read_activation_hf(const struct hf_config *config) {
@@ -195,22 +196,24 @@ static float read_eps(double eps, struct problems *problems) {
 void decoder_read_hf(const struct hf_config *config, struct hparams_build *build,
                      const struct decoder_defaults *defaults) {
     struct hparams *hp = build->hparams;
+    struct layer_spec spec = {.mixer = MIXER_ATTENTION, .ffn = FFN_GATED};
+    struct attention_shape *shape = &spec.attention;
 
     hp->n_vocab = hf_u32_required(config, "vocab_size", 1, MAX_VOCAB);
     hp->hidden_size = hf_u32_required(config, "hidden_size", 1, MAX_WIDTH);
-    hp->intermediate_size = hf_u32_required(config, "intermediate_size", 1, MAX_WIDTH);
+    spec.intermediate_size = hf_u32_required(config, "intermediate_size", 1, MAX_WIDTH);
     hp->n_layers = hf_u32_required(config, "num_hidden_layers", 1, MAX_LAYERS);
-    hp->n_heads = hf_u32_required(config, "num_attention_heads", 1, MAX_HEADS);
-    hp->n_kv_heads = hf_u32(config, "num_key_value_heads", 1, MAX_HEADS, hp->n_heads);
+    shape->n_heads = hf_u32_required(config, "num_attention_heads", 1, MAX_HEADS);
+    shape->n_kv_heads = hf_u32(config, "num_key_value_heads", 1, MAX_HEADS, shape->n_heads);
 
     const uint32_t head_dim =
-        defaults->head_dim ? defaults->head_dim : hp->hidden_size / hp->n_heads;
-    hp->head_dim = hf_u32(config, "head_dim", 1, MAX_HEAD_DIM, head_dim);
-    if (!hf_has(config, "head_dim") && !defaults->head_dim && hp->hidden_size % hp->n_heads != 0)
+        defaults->head_dim ? defaults->head_dim : hp->hidden_size / shape->n_heads;
+    shape->head_dim = hf_u32(config, "head_dim", 1, MAX_HEAD_DIM, head_dim);
+    if (!hf_has(config, "head_dim") && !defaults->head_dim && hp->hidden_size % shape->n_heads != 0)
         problems_add(build->problems, -EINVAL,
                      "%s: hidden_size %" PRIu32 " is no multiple of the %" PRIu32
                      " heads, and head_dim is missing",
-                     config->name, hp->hidden_size, hp->n_heads);
+                     config->name, hp->hidden_size, shape->n_heads);
 
     hp->norm_eps =
         read_eps(hf_double(config, "rms_norm_eps", (double)defaults->norm_eps), build->problems);
@@ -218,9 +221,9 @@ void decoder_read_hf(const struct hf_config *config, struct hparams_build *build
     hp->tied_embeddings = hf_bool(config, "tie_word_embeddings", defaults->tied_embeddings);
     hp->max_position = hf_u32_required(config, "max_position_embeddings", 1, MAX_POSITION);
 
-    check_heads(build);
-    rope_read_hf(config, build);
-    allocate_layers(build);
+    check_heads(shape, build->problems);
+    rope_read_hf(config, build, shape->head_dim);
+    allocate_layers(build, &spec);
 }
 
 uint32_t decoder_window_hf(const struct hf_config *config, uint32_t absent) {
@@ -305,6 +308,8 @@ static void refuse_unserved_keys(const struct gguf_config *config) {
 
 void decoder_read_gguf(const struct gguf_config *config, struct hparams_build *build) {
     struct hparams *hp = build->hparams;
+    struct layer_spec spec = {.mixer = MIXER_ATTENTION, .ffn = FFN_GATED};
+    struct attention_shape *shape = &spec.attention;
 
     hp->n_vocab = vocab_of_embedding(config);
     hp->hidden_size = gguf_config_u32_required(config, "embedding_length", 1, MAX_WIDTH);
@@ -316,26 +321,26 @@ void decoder_read_gguf(const struct gguf_config *config, struct hparams_build *b
     hp->n_layers -= n_extra;
 
     const uint32_t n = hp->n_layers + n_extra;
-    hp->intermediate_size =
+    spec.intermediate_size =
         gguf_config_uniform_u32(config, "feed_forward_length", n, 1, MAX_WIDTH, 0);
-    hp->n_heads = gguf_config_uniform_u32(config, "attention.head_count", n, 1, MAX_HEADS, 0);
-    if (hp->intermediate_size == 0 || hp->n_heads == 0) {
+    shape->n_heads = gguf_config_uniform_u32(config, "attention.head_count", n, 1, MAX_HEADS, 0);
+    if (spec.intermediate_size == 0 || shape->n_heads == 0) {
         problems_add(build->problems, -EINVAL,
                      "%s.feed_forward_length or %s.attention.head_count is missing", config->arch,
                      config->arch);
-        hp->n_heads = hp->intermediate_size = 1;
+        shape->n_heads = spec.intermediate_size = 1;
     }
-    hp->n_kv_heads =
-        gguf_config_uniform_u32(config, "attention.head_count_kv", n, 1, MAX_HEADS, hp->n_heads);
+    shape->n_kv_heads =
+        gguf_config_uniform_u32(config, "attention.head_count_kv", n, 1, MAX_HEADS, shape->n_heads);
 
-    const uint32_t default_dim = hp->hidden_size / hp->n_heads;
-    hp->head_dim = gguf_config_u32(config, "attention.key_length", 1, MAX_HEAD_DIM, default_dim);
+    const uint32_t default_dim = hp->hidden_size / shape->n_heads;
+    shape->head_dim = gguf_config_u32(config, "attention.key_length", 1, MAX_HEAD_DIM, default_dim);
     const uint32_t value_dim =
-        gguf_config_u32(config, "attention.value_length", 1, MAX_HEAD_DIM, hp->head_dim);
-    if (value_dim != hp->head_dim || hp->head_dim == 0)
+        gguf_config_u32(config, "attention.value_length", 1, MAX_HEAD_DIM, shape->head_dim);
+    if (value_dim != shape->head_dim || shape->head_dim == 0)
         problems_add(build->problems, -ENOTSUP,
                      "key heads of %" PRIu32 " and value heads of %" PRIu32 " are not served",
-                     hp->head_dim, value_dim);
+                     shape->head_dim, value_dim);
 
     hp->norm_eps = read_eps((double)gguf_config_f32(config, "attention.layer_norm_rms_epsilon", 0),
                             build->problems);
@@ -350,11 +355,9 @@ void decoder_read_gguf(const struct gguf_config *config, struct hparams_build *b
     hp->qk_norm = stores(config, "blk.0.attn_q_norm.weight");
 
     refuse_unserved_keys(config);
-    check_heads(build);
-    rope_read_gguf(config, build);
-    allocate_layers(build);
+    check_heads(shape, build->problems);
+    rope_read_gguf(config, build, shape->head_dim);
 
-    const uint32_t window = gguf_config_u32(config, "attention.sliding_window", 0, MAX_POSITION, 0);
-    for (uint32_t layer = 0; layer < hp->n_layers; layer++)
-        hp->layers[layer].sliding_window = window;
+    spec.sliding_window = gguf_config_u32(config, "attention.sliding_window", 0, MAX_POSITION, 0);
+    allocate_layers(build, &spec);
 }

@@ -19,7 +19,7 @@
 #include "load/problems.h"
 #include "model/hparams.h"
 
-/* Sizes that depend on the configuration, in rules. */
+/* Sizes that depend on the configuration, in rules; of the rule's layer where layers may differ. */
 enum dim {
     DIM_NONE, /* the tensor has no such dimension */
     DIM_VOCAB,
@@ -32,20 +32,30 @@ enum dim {
 
 enum rule_scope { PER_MODEL, PER_LAYER };
 
-enum { RULE_MAX_DIMS = 2 };
+enum {
+    RULE_MAX_DIMS = 2,
+    RULE_MAX_PARTS = 4, /* of a fused tensor */
+};
 
 /*
  * Which stored tensor fills which slot. In names, '#' stands for the number of the layer. A NULL
  * name: this format does not have the tensor. Designated initialisers only: fields will be added
- * (first row of a slice of a fused tensor, number of experts), and zero means "no".
+ * (number of experts), and zero means "no".
  */
 struct tensor_rule {
     enum rule_scope scope;
     uint32_t slot; /* enum global_slot or layer_slot, by scope */
     const char *hf_name;
     const char *gguf_name;
-    enum dim shape[RULE_MAX_DIMS]; /* outermost first */
-    bool optional;                 /* may be missing */
+    enum dim shape[RULE_MAX_DIMS]; /* of the slot, outermost first */
+    /*
+     * Where the stored tensor holds several on top of one another (qkv, gate_up): the rows of
+     * each, in order, and which of them the slot takes; shape[0] is fused[part]. One rule for
+     * each part, one after another.
+     */
+    enum dim fused[RULE_MAX_PARTS];
+    uint32_t part;
+    bool optional; /* may be missing */
     /* The rule holds for this layer; NULL: always. A stored tensor whose rule does not hold is
      * unknown, and refused if it belongs to a layer. */
     bool (*when)(const struct hparams *hparams, uint32_t layer);

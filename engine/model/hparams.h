@@ -44,24 +44,29 @@ enum mixer_kind { MIXER_ATTENTION };
 enum ffn_kind { FFN_GATED }; /* down(act(gate x) * up x) */
 enum activation { ACTIVATION_SILU, ACTIVATION_GELU, ACTIVATION_GELU_TANH };
 
+/* The sizes of one layer's attention. */
+struct attention_shape {
+    uint32_t n_heads;
+    uint32_t n_kv_heads; /* divides n_heads */
+    uint32_t head_dim;   /* of q, k and v */
+    float scale;         /* on q k: head_dim^-0.5 unless the family says otherwise */
+};
+
 /* What a layer consists of: the forward pass switches on these, never on the family. */
 struct layer_spec {
     enum mixer_kind mixer;
     enum ffn_kind ffn;
-    uint32_t sliding_window; /* keys seen, the token itself included; 0: all */
+    struct attention_shape attention; /* of MIXER_ATTENTION */
+    uint32_t sliding_window;          /* keys seen, the token itself included; 0: all */
     bool no_rope;
+    uint32_t intermediate_size; /* of FFN_GATED */
 };
 
 struct hparams {
     uint32_t n_vocab;
     uint32_t hidden_size;
-    uint32_t intermediate_size;
     uint32_t n_layers;
-    uint32_t n_heads;
-    uint32_t n_kv_heads;
-    uint32_t head_dim;
     float norm_eps;
-    float attention_scale; /* head_dim^-0.5 unless the family says otherwise */
     enum activation activation;
     struct rope_params rope;
     bool tied_embeddings;  /* the head is the embedding */

@@ -31,6 +31,10 @@ void model_release_tensor(const struct model *model, const struct tensor *tensor
         tensor_dir_release(model->dir, tensor->data, tensor->n_bytes);
 }
 
+void model_release(const struct model *model) {
+    tensor_dir_release_all(model->dir);
+}
+
 void model_add_eos(struct model_info *info, int64_t id) {
     if (id < 0 || id >= (int64_t)info->n_vocab)
         return;
@@ -70,6 +74,23 @@ static void count_weights(struct model *model) {
             count_tensor(&model->info, &model->weights.layers[layer].slots[slot]);
 }
 
+static void raise_to(uint32_t *most, uint32_t value) {
+    if (value > *most)
+        *most = value;
+}
+
+/* Where layers differ, the largest is shown; what KV costs is the sum. */
+static void describe_layer(struct model_info *info, const struct layer_spec *spec) {
+    const struct attention_shape *shape = &spec->attention;
+
+    raise_to(&info->intermediate_size, spec->intermediate_size);
+    raise_to(&info->n_heads, shape->n_heads);
+    raise_to(&info->n_kv_heads, shape->n_kv_heads);
+    raise_to(&info->head_dim, shape->head_dim);
+    raise_to(&info->sliding_window, spec->sliding_window);
+    info->kv_values_per_token += (uint64_t)2 * shape->n_kv_heads * shape->head_dim;
+}
+
 static void describe(struct model *model, struct problems *problems) {
     struct model_info *info = &model->info;
     const struct hparams *hp = &model->hparams;
@@ -78,16 +99,10 @@ static void describe(struct model *model, struct problems *problems) {
     info->n_vocab = hp->n_vocab;
     info->n_layers = hp->n_layers;
     info->hidden_size = hp->hidden_size;
-    info->intermediate_size = hp->intermediate_size;
-    info->n_heads = hp->n_heads;
-    info->n_kv_heads = hp->n_kv_heads;
-    info->head_dim = hp->head_dim;
     info->tied_embeddings = hp->tied_embeddings;
     info->max_position = hp->max_position;
-    info->kv_values_per_token = (uint64_t)hp->n_layers * 2 * hp->n_kv_heads * hp->head_dim;
     for (uint32_t layer = 0; layer < hp->n_layers; layer++)
-        if (hp->layers[layer].sliding_window > info->sliding_window)
-            info->sliding_window = hp->layers[layer].sliding_window;
+        describe_layer(info, &hp->layers[layer]);
 
     char rope[128];
     rope_describe(&hp->rope, rope, sizeof rope);
@@ -186,6 +201,10 @@ void model_close(struct model *model) {
 
 int model_open_tokenizer(const struct model *model, struct tokenizer **ret_tokenizer,
                          struct error *reterr) {
-    return model->gguf ? tokenizer_open_gguf(model->gguf, ret_tokenizer, reterr)
-                       : tokenizer_open_dir(model->folder.dir, ret_tokenizer, reterr);
+    if (!model->gguf)
+        return tokenizer_open_dir(model->folder.dir, ret_tokenizer, reterr);
+
+    const int r = tokenizer_open_gguf(model->gguf, ret_tokenizer, reterr);
+    model_release(model); /* it copied what it needs from the keys */
+    return r;
 }

@@ -40,10 +40,7 @@ static float *alloc_divisors(struct hparams_build *build, uint32_t n) {
 }
 
 /* What every kind needs before angles are computed from it. */
-static void check(const struct rope_params *rope, struct hparams_build *build) {
-    const uint32_t head_dim = build->hparams->head_dim;
-    struct problems *problems = build->problems;
-
+static void check(const struct rope_params *rope, uint32_t head_dim, struct problems *problems) {
     if (rope->n_dims == 0 || rope->n_dims % 2 != 0 || rope->n_dims > head_dim)
         problems_add(problems, -EINVAL,
                      "rope: %" PRIu32 " rotated dimensions of a head of %" PRIu32
@@ -178,7 +175,7 @@ static void read_scaling_hf(const struct hf_config *config, const struct hf_conf
     }
 }
 
-void rope_read_hf(const struct hf_config *config, struct hparams_build *build) {
+void rope_read_hf(const struct hf_config *config, struct hparams_build *build, uint32_t head_dim) {
     struct hparams *hp = build->hparams;
     struct hf_config params;
     const bool has_params = find_params(config, &params);
@@ -198,7 +195,7 @@ void rope_read_hf(const struct hf_config *config, struct hparams_build *build) {
     hp->rope = (struct rope_params){
         .kind = ROPE_DEFAULT,
         .interleaved = hp->rope.interleaved,
-        .n_dims = (uint32_t)(hp->head_dim * part),
+        .n_dims = (uint32_t)(head_dim * part),
         .theta = theta,
         .factor = 1,
         .original_length = hp->max_position,
@@ -207,7 +204,7 @@ void rope_read_hf(const struct hf_config *config, struct hparams_build *build) {
     };
     if (has_params)
         read_scaling_hf(config, &params, build);
-    check(&hp->rope, build);
+    check(&hp->rope, head_dim, build->problems);
     hp->max_position = scaled_length(&hp->rope, hp->max_position);
 }
 
@@ -282,7 +279,8 @@ static void read_longrope_gguf(const struct gguf_config *config, struct hparams_
                      "longrope without rope_factors_short.weight and rope_factors_long.weight");
 }
 
-void rope_read_gguf(const struct gguf_config *config, struct hparams_build *build) {
+void rope_read_gguf(const struct gguf_config *config, struct hparams_build *build,
+                    uint32_t head_dim) {
     struct hparams *hp = build->hparams;
 
     const float legacy_factor = gguf_config_f32(config, "rope.scale_linear", 1);
@@ -290,7 +288,7 @@ void rope_read_gguf(const struct gguf_config *config, struct hparams_build *buil
     hp->rope = (struct rope_params){
         .kind = ROPE_DEFAULT,
         .interleaved = hp->rope.interleaved,
-        .n_dims = gguf_config_u32(config, "rope.dimension_count", 1, hp->head_dim, hp->head_dim),
+        .n_dims = gguf_config_u32(config, "rope.dimension_count", 1, head_dim, head_dim),
         .theta = (double)gguf_config_f32(config, "rope.freq_base", 10000),
         .factor = factor == 0 ? 1 : (double)factor, /* 0 is how some writers say "none" */
         .original_length = gguf_config_u32(config, "rope.scaling.original_context_length", 1,
@@ -315,7 +313,7 @@ void rope_read_gguf(const struct gguf_config *config, struct hparams_build *buil
         read_longrope_gguf(config, build);
     else if (rope->kind == ROPE_DEFAULT)
         rope->factor = 1;
-    check(rope, build);
+    check(rope, head_dim, build->problems);
     hp->max_position = scaled_length(rope, hp->max_position);
 }
 

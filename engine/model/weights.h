@@ -56,9 +56,10 @@ const struct hparams *model_hparams(const struct model *model);
 const struct model_weights *model_weights(const struct model *model);
 
 /*
- * Tells the kernel that the pages of a tensor are no longer needed (it was packed): resident
- * memory stays near the packed weights. The tensor may still be read.
+ * Tells the kernel that the pages of a tensor, or of all the files, are no longer needed: resident
+ * memory stays near the packed weights. They may still be read, if the files are still there.
  */
 void model_release_tensor(const struct model *model, const struct tensor *tensor);
+void model_release(const struct model *model);
 
 #endif

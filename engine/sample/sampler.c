@@ -9,7 +9,7 @@
 #include "sample/score.h"
 
 /* The layout of a worker's scratch: the struct, then its arrays. */
-struct scratch {
+struct sampler_scratch {
     struct distribution_scratch distribution;
     float *work;      /* [n_vocab] processed logits */
     uint32_t *counts; /* [n_vocab] occurrences in the history */
@@ -23,13 +23,13 @@ static size_t rounded(size_t n) {
 
 size_t sampler_scratch_bytes(uint32_t n_vocab) {
     const size_t n = n_vocab;
-    return rounded(sizeof(struct scratch)) + 3 * rounded(n * sizeof(float)) +
+    return rounded(sizeof(struct sampler_scratch)) + 3 * rounded(n * sizeof(float)) +
            rounded(n * sizeof(struct candidate));
 }
 
-static struct scratch *lay_out(void *memory, uint32_t n_vocab) {
+static struct sampler_scratch *lay_out(void *memory, uint32_t n_vocab) {
     char *next = memory;
-    struct scratch *s = memory;
+    struct sampler_scratch *s = memory;
     const size_t n = n_vocab;
 
     next += rounded(sizeof *s);
@@ -59,7 +59,7 @@ static void report(const float *logits, uint32_t n_vocab, float max,
 
 /* TOKEN_NONE if the request's own masks leave nothing. */
 static token_id choose(const float *logits, uint32_t n_vocab, const struct sampling_params *params,
-                       struct token_history history, struct scratch *scratch) {
+                       struct token_history history, struct sampler_scratch *scratch) {
     const float *processed =
         logits_process(logits, n_vocab, params, history, scratch->work, scratch->counts);
     float max;

@@ -172,7 +172,7 @@ static int merge_word(struct merging *m, const char *word, size_t len, struct to
             continue;
         }
         int r = merge_run(m, ret_ids);
-        size_t n_unknown;
+        size_t n_unknown = 0;
         if (r == 0)
             r = bpe_encode_unknown(m->bpe, word + pos, len - pos, after_unknown, &n_unknown,
                                    ret_ids);

@@ -116,7 +116,7 @@ static int read_merges(struct bpe_reader *reader, struct json_pull *p) {
 
     json_enter_array(p);
     while (r == 0 && json_next_item(p)) {
-        struct piece parts[2];
+        struct piece parts[2] = {{.bytes = NULL}};
         r = json_peek(p) == JSON_ARRAY ? take_pair(reader, p, parts) : take_line(reader, p, parts);
         if (r == 0)
             r = json_pull_status(p, what, reader->reterr);

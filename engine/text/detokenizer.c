@@ -125,7 +125,7 @@ static void feed_text(struct detokenizer *d, const char *text, size_t len, struc
 
 /* True if the text, were it to come now, would complete a stop string. */
 static bool would_stop(struct detokenizer *d, const char *text, size_t len) {
-    uint32_t states[MAX_STOPS];
+    uint32_t states[MAX_STOPS] = {0};
     bool found = false;
 
     for (uint32_t i = 0; i < d->n_stops; i++)
@@ -312,16 +312,16 @@ int detokenizer_push(struct detokenizer *detok, token_id id, struct buf *ret_tex
     return status(detok, ret_text);
 }
 
-int detokenizer_finish(struct detokenizer *detok, struct buf *ret_text) {
+int detokenizer_finish(struct detokenizer *detok, struct buf *ret_text, int *ret_stop) {
+    *ret_stop = -1;
     if (detok->stopped)
         return 0;
-    int stop;
 
     buf_clear(&detok->text);
     end_run(detok);
     decode_pending(detok, /* at_end= */ true);
     if (detok->text.len > 0)
-        feed_text(detok, detok->text.data, detok->text.len, ret_text, &stop);
+        feed_text(detok, detok->text.data, detok->text.len, ret_text, ret_stop);
     if (!detok->stopped && !buf_failed(&detok->held))
         release_held(detok, 0, ret_text);
     detok->stopped = true;

@@ -140,8 +140,7 @@ struct run {
     const struct pretok_sink *sink;
 };
 
-static int run_step(const struct run *run, uint32_t step, const char *text, size_t len,
-                    bool at_start);
+static int run_step(const struct run *run, uint32_t i, const char *text, size_t len, bool at_start);
 
 /* The piece that is being put together from matches and the stretches between them. */
 struct assembly {

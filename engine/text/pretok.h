@@ -44,7 +44,7 @@ struct matcher {
 int matcher_init(struct matcher *matcher, const char *pattern, size_t len, const char **ret_family,
                  struct error *reterr) KV_MUST_CHECK;
 /* A plain string; at most 16 bytes. */
-int matcher_init_literal(struct matcher *matcher, const char *literal, size_t len,
+int matcher_init_literal(struct matcher *matcher, const char *bytes, size_t len,
                          struct error *reterr) KV_MUST_CHECK;
 /* A run of "▁" and what follows up to the next: words of a text whose spaces became "▁". */
 void matcher_init_metaspace_words(struct matcher *matcher);

@@ -41,10 +41,7 @@ struct engine_options {
     void *progress_ctx;
 };
 
-/*
- * How the KV of a token depends on the length of its sequence (RoPE kinds): blocks may be shared
- * only between tokens of an equal class; see engine_rope_class.
- */
+/* What was opened. Strings are constants. */
 struct engine_info {
     uint32_t n_vocab;
     uint32_t block_size;
@@ -61,6 +58,7 @@ struct engine_info {
 
 /*
  * Packs the weights of model (lent until engine_close) and reserves everything a step will need.
+ * Afterwards the engine reads nothing of the model's files: they may be replaced or go away.
  * -ENOMEM, -ENOTSUP, -EINVAL with the option's name in reterr->param.
  */
 int engine_open(const struct model *model, const struct engine_options *options,
@@ -79,9 +77,10 @@ uint64_t engine_scratch_bytes(const struct model *model, const struct engine_opt
 uint64_t engine_weight_bytes(const struct model *model, const struct engine_options *options);
 
 /*
- * Tokens whose sequences have lengths of the same class have comparable KV: 0 for every length
- * with ordinary RoPE; longrope has two classes; dynamic NTK one for each length beyond the
- * trained one. Any thread.
+ * How the KV of a token depends on the length of its sequence (RoPE kinds): blocks may be shared
+ * only between tokens of sequences whose lengths have the same class. 0 for every length with
+ * ordinary RoPE; longrope has two classes; dynamic NTK one for each length beyond the trained
+ * one. Any thread.
  */
 uint64_t engine_rope_class(const void *engine, uint32_t length);
 

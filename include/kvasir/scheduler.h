@@ -162,7 +162,8 @@ struct scheduler_stats {
     bool stepping;                                          /* a step is being computed */
 };
 
-/* Starts the engine thread. -ENOMEM, -EINVAL (param names the option), -EAGAIN (no thread). */
+/* Starts the engine thread. -ENOMEM, -EINVAL (param names the option as on the command line),
+ * -EAGAIN (no thread). */
 int scheduler_start(const struct scheduler_options *options, struct scheduler **ret_scheduler,
                     struct error *reterr) KV_MUST_CHECK;
 

@@ -98,7 +98,11 @@ void detokenizer_close(struct detokenizer *detok);
 int detokenizer_push(struct detokenizer *detok, token_id id, struct buf *ret_text, int *ret_stop)
     KV_MUST_CHECK;
 
-/* The end of the stream: appends what was held back, broken sequences as U+FFFD. */
-int detokenizer_finish(struct detokenizer *detok, struct buf *ret_text) KV_MUST_CHECK;
+/*
+ * The end of the stream: appends what was held back, broken sequences as U+FFFD. That too may
+ * complete a stop string: *ret_stop as with detokenizer_push.
+ */
+int detokenizer_finish(struct detokenizer *detok, struct buf *ret_text, int *ret_stop)
+    KV_MUST_CHECK;
 
 #endif

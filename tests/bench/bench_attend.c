@@ -21,16 +21,19 @@ static uint32_t argument(int argc, char **argv, int index, uint32_t initial) {
 }
 
 int main(int argc, char **argv) {
-    struct layer_spec specs[LAYERS] = {{0}};
-    struct hparams hparams = {
-        .n_vocab = 64,
-        .hidden_size = 64,
-        .intermediate_size = 64,
-        .n_layers = LAYERS,
+    const struct attention_shape attention = {
         .n_heads = argument(argc, argv, 2, 14),
         .n_kv_heads = argument(argc, argv, 3, 2),
         .head_dim = argument(argc, argv, 4, 64),
-        .attention_scale = 0.125f,
+        .scale = 0.125f,
+    };
+    struct layer_spec specs[LAYERS];
+    for (uint32_t layer = 0; layer < LAYERS; layer++)
+        specs[layer] = (struct layer_spec){.attention = attention, .intermediate_size = 64};
+    struct hparams hparams = {
+        .n_vocab = 64,
+        .hidden_size = 64,
+        .n_layers = LAYERS,
         .layers = specs,
     };
     const uint32_t context = argument(argc, argv, 5, 4096);
@@ -45,11 +48,10 @@ int main(int argc, char **argv) {
         .prepared_row_bytes = 64,
     };
     const struct kv_shape shape = {
+        .layers = specs,
         .n_layers = LAYERS,
         .n_blocks = blocks_per_seq * n_seqs,
         .block_size = BLOCK,
-        .n_kv_heads = hparams.n_kv_heads,
-        .head_dim = hparams.head_dim,
         .format = strcmp(format, "f32") == 0    ? KV_FORMAT_F32
                   : strcmp(format, "bf16") == 0 ? KV_FORMAT_BF16
                                                 : KV_FORMAT_F16,
@@ -63,12 +65,12 @@ int main(int argc, char **argv) {
         return 1;
     }
     memset(forward.kv.data, 0x11, forward.kv.n_bytes); /* else it would be one page of zeros */
-    scratch_lay_out(&forward.scratch, &hparams, &limits, NULL);
+    step_scratch_lay_out(&forward.scratch, &hparams, &limits, NULL);
     void *data = mem_map(forward.scratch.n_bytes);
-    scratch_lay_out(&forward.scratch, &hparams, &limits, data);
+    step_scratch_lay_out(&forward.scratch, &hparams, &limits, data);
 
     const uint32_t n_rows = n_seqs * chunk;
-    const uint32_t width = hparams.n_heads * hparams.head_dim;
+    const uint32_t width = attention.n_heads * attention.head_dim;
     struct batch_seq *seqs = calloc(n_seqs, sizeof *seqs);
     uint32_t *positions = calloc(n_rows, sizeof *positions);
     uint32_t *table = calloc(shape.n_blocks, sizeof *table);
@@ -99,12 +101,12 @@ int main(int argc, char **argv) {
     for (int run = 0; run < RUNS; run++) {
         const uint64_t start_ns = clock_now_ns();
         for (uint32_t layer = 0; layer < LAYERS; layer++)
-            for (uint32_t row = 0; row < n_rows; row += PANEL_ROWS) {
-                const struct panel panel = {row,
-                                            n_rows - row < PANEL_ROWS ? n_rows - row : PANEL_ROWS};
-                attend_run(&forward, &panel,
+            for (uint32_t row = 0; row < n_rows; row += BAND_ROWS) {
+                const struct band band = {row, n_rows - row < BAND_ROWS ? n_rows - row : BAND_ROWS};
+                attend_run(&forward, &band,
                            &(struct attend_call){
                                .layer = layer,
+                               .shape = &attention,
                                .q = q + (size_t)row * width,
                                .q_stride = width,
                                .out = out + (size_t)row * width,

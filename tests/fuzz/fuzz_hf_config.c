@@ -26,12 +26,15 @@ static void read_as(const struct family *family, const char *text, size_t size) 
     if (problems_status(&problems, "config", &error) == 0) {
         char rope[128];
         rope_describe(&hparams.rope, rope, sizeof rope);
-        if (hparams.n_layers == 0 || hparams.n_kv_heads == 0 || hparams.rope.n_dims % 2 != 0 ||
-            hparams.rope.n_dims > hparams.head_dim || !(hparams.rope.theta > 1))
+        if (hparams.n_layers == 0 || hparams.rope.n_dims % 2 != 0 || !(hparams.rope.theta > 1))
             abort();
-        for (uint32_t layer = 0; layer < hparams.n_layers; layer++)
-            if (hparams.layers[layer].mixer != MIXER_ATTENTION)
+        for (uint32_t layer = 0; layer < hparams.n_layers; layer++) {
+            const struct layer_spec *spec = &hparams.layers[layer];
+            if (spec->mixer != MIXER_ATTENTION || spec->attention.n_kv_heads == 0 ||
+                spec->attention.n_heads % spec->attention.n_kv_heads != 0 ||
+                hparams.rope.n_dims > spec->attention.head_dim || spec->intermediate_size == 0)
                 abort();
+        }
     }
     arena_fini(&arena);
 }

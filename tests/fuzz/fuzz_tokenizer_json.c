@@ -34,7 +34,7 @@ static void stream(const struct tokenizer *tokenizer, const struct token_buf *id
     for (size_t i = 0; i < ids->n; i++)
         if (detokenizer_push(detok, ids->ids[i], &text, &stop) < 0)
             abort();
-    if (detokenizer_finish(detok, &text) < 0)
+    if (detokenizer_finish(detok, &text, &stop) < 0)
         abort();
     if (text.data && (strstr(text.data, "ab") || strchr(text.data, '\n')))
         abort();

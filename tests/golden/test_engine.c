@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "kvasir/mem.h"
+#include "kvasir/tokenizer.h"
 #include "load/safetensors.h"
 #include "load/tensor.h"
 #include "runner.h"
@@ -76,7 +77,7 @@ static void test_engine_open_names_the_option_that_is_wrong(void **state) {
     assert_refused(model, &o, "max-num-seqs");
     o = plain_options();
     o.n_blocks = 0;
-    assert_refused(model, &o, "n_blocks");
+    assert_refused(model, &o, "kv-memory");
     engine_close(NULL);
     model_close(model);
 }
@@ -437,6 +438,109 @@ static void test_engine_step_keeps_a_nan_in_its_sequence(void **state) {
     remove_copy(dir);
 }
 
+/* Everything that a run says: the logits of every row. The caller frees. */
+static float *all_logits(struct runner *runner, const token_id *ids, uint32_t n, uint32_t slot) {
+    struct runner_seq *seq = malloc(sizeof *seq);
+    float *logits = malloc((size_t)n * runner->n_vocab * sizeof *logits);
+    runner_seq_init(seq, runner, ids, n, slot);
+    seq->logits = logits;
+    runner_finish(runner, seq, 0);
+    free(seq);
+    return logits;
+}
+
+/*
+ * Once read from its mapping in every step: cutting the file short ended the process by SIGBUS,
+ * and writing another one over it changed the answers. Overwritten first, then cut.
+ */
+static void test_engine_step_does_not_need_the_files_after_open(void **state) {
+    static const char *const models[] = {"qwen2" /* untied */, "qwen3" /* tied */};
+    static const struct engine_options arithmetics[] = {
+        {.dtype = COMPUTE_F32, .kv_dtype = KV_F32},
+        {.dtype = COMPUTE_BF16},
+        {.quantize = QUANTIZE_INT8},
+    };
+    enum { N = 40, N_WAYS = sizeof arithmetics / sizeof *arithmetics };
+    token_id ids[N];
+    ids_of(ids, N, 8);
+
+    for (size_t i = 0; i < 2 * N_WAYS; i++) {
+        char dir[] = "/tmp/kvasir-test-XXXXXX", from[300], path[300];
+        struct runner runner;
+        (void)snprintf(path, sizeof path, "tests/golden/models/%s", models[i / N_WAYS]);
+        (void)snprintf(from, sizeof from, "%s", test_path(path));
+        assert_non_null(mkdtemp(dir));
+        copy_file(from, dir, "config.json", 0, NULL, 0);
+        copy_file(from, dir, "model.safetensors", 0, NULL, 0);
+        runner_open(&runner, dir, &arithmetics[i % N_WAYS]);
+        const size_t n_bytes = (size_t)N * runner.n_vocab * sizeof(float);
+        float *before = all_logits(&runner, ids, N, 0);
+
+        (void)snprintf(path, sizeof path, "%s/model.safetensors", dir);
+        FILE *file = fopen(path, "r+b");
+        assert_non_null(file);
+        for (uint32_t byte = 0; byte < 64 << 10; byte++)
+            assert_int_equal(fputc(0x7f, file), 0x7f);
+        assert_int_equal(fclose(file), 0);
+        float *overwritten = all_logits(&runner, ids, N, 1);
+        assert_memory_equal(overwritten, before, n_bytes);
+
+        assert_int_equal(truncate(path, 0), 0);
+        float *cut = all_logits(&runner, ids, N, 2);
+        assert_memory_equal(cut, before, n_bytes);
+
+        free(before);
+        free(overwritten);
+        free(cut);
+        runner_close(&runner);
+        remove_copy(dir);
+    }
+}
+
+/* The same of a GGUF file, with the tokenizer and the template that were read from it. */
+static void test_a_gguf_file_is_not_needed_after_open(void **state) {
+    enum { N = 20 };
+    static const char text[] = "Once upon a time, there was a \xc3\xa9l\xc3\xa8ve.";
+    char dir[] = "/tmp/kvasir-test-XXXXXX", from[300], path[300];
+    const struct engine_options options = {.dtype = COMPUTE_AUTO};
+    struct runner runner;
+    struct tokenizer *tokenizer;
+    struct token_buf before = {.n = 0}, after = {.n = 0};
+    struct buf decoded;
+    token_id ids[N];
+
+    (void)test_shared_path("models/stories260k/stories260K-f32.gguf"); /* skips where absent */
+    (void)snprintf(from, sizeof from, "%s", test_shared_path("models/stories260k"));
+    assert_non_null(mkdtemp(dir));
+    copy_file(from, dir, "stories260K-f32.gguf", 0, NULL, 0);
+    (void)snprintf(path, sizeof path, "%s/stories260K-f32.gguf", dir);
+    ids_of(ids, N, 9);
+    runner_open(&runner, path, &options);
+    assert_int_equal(model_open_tokenizer(runner.model, &tokenizer, NULL), 0);
+    assert_int_equal(tokenizer_encode(tokenizer, text, sizeof text - 1, 0, NULL, 0, &before), 0);
+    float *logits = all_logits(&runner, ids, N, 0);
+
+    assert_int_equal(truncate(path, 0), 0);
+    float *logits_after = all_logits(&runner, ids, N, 1);
+    assert_memory_equal(logits_after, logits, (size_t)N * runner.n_vocab * sizeof *logits);
+    assert_int_equal(tokenizer_encode(tokenizer, text, sizeof text - 1, 0, NULL, 0, &after), 0);
+    assert_int_equal(after.n, before.n);
+    assert_memory_equal(after.ids, before.ids, after.n * sizeof *after.ids);
+    buf_init(&decoded, 0);
+    assert_int_equal(tokenizer_decode(tokenizer, after.ids, after.n, false, &decoded), 0);
+    assert_memory_equal(decoded.data + decoded.len - (sizeof text - 1), text, sizeof text - 1);
+
+    buf_fini(&decoded);
+    token_buf_fini(&before);
+    token_buf_fini(&after);
+    tokenizer_close(tokenizer);
+    free(logits);
+    free(logits_after);
+    runner_close(&runner);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(dir), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_engine_open_names_the_option_that_is_wrong),
@@ -446,6 +550,8 @@ int main(void) {
         cmocka_unit_test(test_engine_step_refuses_a_batch_outside_its_limits),
         cmocka_unit_test(test_engine_step_scores_every_prompt_token),
         cmocka_unit_test(test_engine_step_keeps_a_nan_in_its_sequence),
+        cmocka_unit_test(test_engine_step_does_not_need_the_files_after_open),
+        cmocka_unit_test(test_a_gguf_file_is_not_needed_after_open),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -232,16 +232,28 @@ int detokenizer_push(struct detokenizer *detok, token_id id, struct buf *ret_tex
     return buf_failed(ret_text) ? -ENOMEM : 0;
 }
 
-int detokenizer_finish(struct detokenizer *detok, struct buf *ret_text) {
+int detokenizer_finish(struct detokenizer *detok, struct buf *ret_text, int *ret_stop) {
+    struct buf rest = {.len = 0};
+    *ret_stop = -1;
     for (size_t i = 0; !detok->stopped && i < detok->held.len;) {
         const size_t n = utf8_sequence(detok->held.data + i, detok->held.len - i);
         if (n)
-            buf_append(ret_text, detok->held.data + i, n);
+            buf_append(&rest, detok->held.data + i, n);
         else
-            buf_append_str(ret_text, "\xef\xbf\xbd");
+            buf_append_str(&rest, "\xef\xbf\xbd");
         i += n ? n : detok->held.len - i;
     }
-    return buf_failed(ret_text) ? -ENOMEM : 0;
+    for (size_t s = 0; rest.data && *ret_stop < 0 && s < detok->n_stops; s++) {
+        const char *at = strstr(rest.data, detok->stops[s]);
+        if (!at)
+            continue;
+        rest.len = (size_t)(at - rest.data); /* not with include_stop: no case asks for it */
+        *ret_stop = (int)s;
+    }
+    buf_append(ret_text, rest.data, rest.len);
+    const bool failed = buf_failed(&rest) || buf_failed(ret_text);
+    buf_fini(&rest);
+    return failed ? -ENOMEM : 0;
 }
 
 /* ---- chat values ---- */

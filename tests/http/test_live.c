@@ -299,6 +299,43 @@ static void test_full_queue_is_429_with_a_time_to_come_back(void **state) {
     fixture_stop(f);
 }
 
+/* The time to come back is that of the work done, whatever was given up meanwhile. */
+static void test_retry_after_does_not_count_what_was_cancelled(void **state) {
+    (void)state;
+    enum { QUEUE = 8 };
+    struct fixture *f = fixture_start(&(struct fixture_options){.step_us = 5000,
+                                                                .max_num_seqs = 1,
+                                                                .max_queue = QUEUE,
+                                                                .max_model_len = 4096,
+                                                                .n_blocks = 512});
+    static const char *const endless = "{\"prompt\":\"x\",\"max_tokens\":4000,\"ignore_eos\":true}";
+    struct response response = {0};
+    for (int i = 0; i < 2; i++) { /* 200 ms of work each */
+        client_request(f, "POST", "/v1/completions",
+                       "{\"prompt\":\"x\",\"max_tokens\":40,\"ignore_eos\":true}", &response);
+        response_free(&response);
+    }
+    for (int i = 0; i < 30; i++) {
+        const int fd = send_completion(f, endless);
+        WAIT_FOR(f, stats.n_running == 1);
+        (void)close(fd); /* given up */
+        WAIT_FOR(f, stats.n_running == 0);
+    }
+    int fds[1 + QUEUE];
+    for (int i = 0; i < 1 + QUEUE; i++)
+        fds[i] = send_completion(f, endless);
+    WAIT_FOR(f, stats.n_waiting == QUEUE);
+    client_request(f, "POST", "/v1/completions", endless, &response);
+    assert_int_equal(response.status, 429);
+    const char *ms = strstr(response.head, "retry-after-ms: ");
+    assert_non_null(ms);
+    assert_in_range(strtol(ms + strlen("retry-after-ms: "), NULL, 10), (1 + QUEUE) * 180, 60000);
+    response_free(&response);
+    for (int i = 0; i < 1 + QUEUE; i++)
+        (void)close(fds[i]); /* done with it */
+    fixture_stop(f);
+}
+
 /* Takes the statuses of n connections; the bodies are not looked at. */
 static unsigned count_status(const int *fds, unsigned n, int status) {
     unsigned count = 0;
@@ -869,6 +906,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_stuck_reader_is_cut_off_in_time),
         cmocka_unit_test(test_write_stall_closes),
         cmocka_unit_test(test_full_queue_is_429_with_a_time_to_come_back),
+        cmocka_unit_test(test_retry_after_does_not_count_what_was_cancelled),
         cmocka_unit_test(test_burst_that_can_start_is_not_refused),
         cmocka_unit_test(test_too_many_prompts_are_a_400_that_leaves_nothing),
         cmocka_unit_test(test_herd_of_large_prompts_is_refused_before_tokenising),

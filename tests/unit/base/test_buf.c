@@ -80,7 +80,10 @@ static void test_buf_reserve_huge_fails(void **state) {
     assert_null(buf_reserve(&buf, SIZE_MAX));
     assert_true(buf_failed(&buf));
     buf_clear(&buf);
-    assert_null(buf_reserve(&buf, SIZE_MAX - 1));
+    mem_set_fault_hook(always_fail, NULL); /* a sanitizer aborts at such a size instead */
+    char *at = buf_reserve(&buf, SIZE_MAX - 1);
+    mem_set_fault_hook(NULL, NULL);
+    assert_null(at);
     assert_true(buf_failed(&buf));
     buf_fini(&buf);
 }

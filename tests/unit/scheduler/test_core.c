@@ -906,11 +906,11 @@ static void test_core_create_names_the_option_that_is_wrong(void **state) {
     struct scheduler_options options = rig->options;
     options.block_size = 257;
     assert_int_equal(core_create(&options, &core, &error), -EINVAL);
-    assert_string_equal(error.param, "block_size");
+    assert_string_equal(error.param, "block-size");
     options = rig->options;
     options.max_num_batched_tokens = 0;
     assert_int_equal(core_create(&options, &core, &error), -EINVAL);
-    assert_string_equal(error.param, "max_num_batched_tokens");
+    assert_string_equal(error.param, "max-num-batched-tokens");
     assert_null(core);
     mem_free(rig);
 }

@@ -87,7 +87,7 @@ static void test_mailbox_ids_are_never_zero_and_never_used_again(void **state) {
         assert_true(seen[i] != 0);
         for (int j = 0; j < i; j++)
             assert_true(seen[j] != seen[i]);
-        mailbox_receive(&mailbox, /* wait= */ true, &mail);
+        mailbox_receive(&mailbox, MAIL_WAIT, &mail);
         assert_int_equal(length(&mail.added), 1);
         end_all(&mailbox, &mail.added);
     }
@@ -104,7 +104,7 @@ static void test_mailbox_ids_outgrow_one_chunk(void **state) {
     for (int i = 0; i < N; i++)
         (void)submit(&mailbox);
     assert_int_equal(mailbox.n_chunks, 2);
-    mailbox_receive(&mailbox, /* wait= */ false, &mail);
+    mailbox_receive(&mailbox, MAIL_NO_WAIT, &mail);
     assert_int_equal(length(&mail.added), N);
     end_all(&mailbox, &mail.added);
     mailbox_fini(&mailbox);
@@ -119,7 +119,7 @@ static void test_mailbox_cancel_arrives_once_and_with_its_sequence(void **state)
     const seq_id id = submit(&mailbox);
     mailbox_cancel(&mailbox, id);
     mailbox_cancel(&mailbox, id);
-    mailbox_receive(&mailbox, /* wait= */ false, &mail);
+    mailbox_receive(&mailbox, MAIL_NO_WAIT, &mail);
     assert_int_equal(length(&mail.added), 1);
     assert_int_equal(length(&mail.cancelled), 1);
     struct seq *seq = list_entry(mail.cancelled.next, struct seq, cancel_link);
@@ -128,7 +128,7 @@ static void test_mailbox_cancel_arrives_once_and_with_its_sequence(void **state)
 
     struct mail later;
     mailbox_cancel(&mailbox, id);
-    mailbox_receive(&mailbox, /* wait= */ false, &later);
+    mailbox_receive(&mailbox, MAIL_NO_WAIT, &later);
     assert_true(list_empty(&later.cancelled));
     end_all(&mailbox, &mail.added);
     mailbox_fini(&mailbox);
@@ -144,13 +144,13 @@ static void test_mailbox_cancel_of_an_ended_or_unknown_id_is_nothing(void **stat
     mailbox_cancel(&mailbox, UINT64_MAX);
 
     const seq_id id = submit(&mailbox);
-    mailbox_receive(&mailbox, /* wait= */ false, &mail);
+    mailbox_receive(&mailbox, MAIL_NO_WAIT, &mail);
     end_all(&mailbox, &mail.added);
     mailbox_cancel(&mailbox, id);
     const seq_id next = submit(&mailbox); /* the same place, another generation */
     assert_int_equal((uint32_t)next, (uint32_t)id);
     mailbox_cancel(&mailbox, id);
-    mailbox_receive(&mailbox, /* wait= */ false, &mail);
+    mailbox_receive(&mailbox, MAIL_NO_WAIT, &mail);
     assert_true(list_empty(&mail.cancelled));
     end_all(&mailbox, &mail.added);
     mailbox_fini(&mailbox);
@@ -162,11 +162,11 @@ static void test_mailbox_end_overtakes_a_cancel_in_the_box(void **state) {
     struct mail mail;
     init(&mailbox, (struct scheduler_load){.n_requests = 0}, 1);
     const seq_id id = submit(&mailbox);
-    mailbox_receive(&mailbox, /* wait= */ false, &mail);
+    mailbox_receive(&mailbox, MAIL_NO_WAIT, &mail);
 
     mailbox_cancel(&mailbox, id); /* while its last step is computed */
     end_all(&mailbox, &mail.added);
-    mailbox_receive(&mailbox, /* wait= */ false, &mail);
+    mailbox_receive(&mailbox, MAIL_NO_WAIT, &mail);
     assert_true(list_empty(&mail.cancelled)); /* else a pointer to freed memory */
     mailbox_fini(&mailbox);
 }
@@ -195,7 +195,7 @@ static void test_mailbox_queue_limit_counts_what_cannot_start(void **state) {
                         "The queue is full: 1 sequences wait, and with the 1 of this request they "
                         "would be more than 1 (max-queued-requests).");
 
-    mailbox_receive(&mailbox, /* wait= */ false, &mail); /* changes nothing until it is planned */
+    mailbox_receive(&mailbox, MAIL_NO_WAIT, &mail); /* changes nothing until it is planned */
     assert_int_equal(try_submit(&mailbox, 1, NULL, &id, NULL), SCHEDULER_QUEUE_FULL);
     assert_int_equal(mailbox_new(&mailbox).n_requests, 3);
     report(&mailbox, /* n_waiting= */ 0, /* n_startable= */ 0);
@@ -225,7 +225,7 @@ static void test_mailbox_end_gives_its_place_with_its_event(void **state) {
     init(&mailbox, (struct scheduler_load){.n_requests = 1}, /* max_running= */ 2);
 
     assert_int_equal(try_submit(&mailbox, 2, NULL, ids, NULL), 0);
-    mailbox_receive(&mailbox, /* wait= */ false, &mail);
+    mailbox_receive(&mailbox, MAIL_NO_WAIT, &mail);
     report(&mailbox, /* n_waiting= */ 0, /* n_startable= */ 0);
     mailbox.core.n_startable = 2; /* as end_all hands it over with the ends */
     end_all(&mailbox, &mail.added);
@@ -250,7 +250,7 @@ static void test_mailbox_group_is_taken_as_a_whole_or_not_at_all(void **state) {
                         "and 2 wait (max-queued-requests).");
     assert_int_equal(try_submit(&mailbox, 3, NULL, ids, NULL), 0);
 
-    mailbox_receive(&mailbox, /* wait= */ false, &mail);
+    mailbox_receive(&mailbox, MAIL_NO_WAIT, &mail);
     assert_int_equal(length(&mail.added), 4);
     struct list *last = mail.added.prev; /* in the order in which they came */
     for (int i = 2; i >= 0; i--, last = last->prev)
@@ -275,7 +275,7 @@ static void test_mailbox_cancel_in_the_inbox_gives_the_place_back(void **state) 
     assert_int_equal(try_submit(&mailbox, 1, NULL, &id, NULL), 0);
     assert_int_equal(try_submit(&mailbox, 1, NULL, &id, NULL), SCHEDULER_QUEUE_FULL);
 
-    mailbox_receive(&mailbox, /* wait= */ false, &mail); /* its end is still given */
+    mailbox_receive(&mailbox, MAIL_NO_WAIT, &mail); /* its end is still given */
     assert_int_equal(length(&mail.added), 4);
     list_for_each (node, &mail.cancelled) {
         list_remove(node);
@@ -345,7 +345,7 @@ static void test_mailbox_stop_wakes_and_refuses(void **state) {
     seq_id id;
     init(&mailbox, (struct scheduler_load){.n_requests = 0}, 1);
     mailbox_stop(&mailbox);
-    mailbox_receive(&mailbox, /* wait= */ true, &mail);
+    mailbox_receive(&mailbox, MAIL_WAIT, &mail);
     assert_true(mail.stopping);
 
     assert_int_equal(try_submit(&mailbox, 1, NULL, &id, NULL), SCHEDULER_STOPPING);

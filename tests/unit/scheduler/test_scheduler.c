@@ -354,7 +354,7 @@ static void test_scheduler_bad_options_name_the_option(void **state) {
     struct scheduler *scheduler = NULL;
     f.options.max_num_seqs = 0;
     assert_int_equal(scheduler_start(&f.options, &scheduler, &error), -EINVAL);
-    assert_string_equal(error.param, "max_num_seqs");
+    assert_string_equal(error.param, "max-num-seqs");
     assert_null(scheduler);
     scheduler_stop(NULL);
 }

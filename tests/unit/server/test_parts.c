@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The small parts: salt, seq_map, router, histogram, log lines; and memory that fails. */
+/* The small parts: seq_map, router, histogram, log lines; and memory that fails. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,27 +12,8 @@
 #include "http_response.h"
 #include "metrics.h"
 #include "router.h"
-#include "salt.h"
 #include "seq_map.h"
 #include "support.h"
-
-/* Vectors of the SipHash-2-4 reference: key 00..0f, input 00 01 02 ... */
-static void test_salt_is_siphash(void **state) {
-    (void)state;
-    static const struct {
-        size_t len;
-        uint64_t hash;
-    } vectors[] = {
-        {0, 0x726fdb47dd0e0e31u}, {1, 0x74f839c593dc67fdu},  {7, 0xab0200f58b01d137u},
-        {8, 0x93f5f5799a932462u}, {15, 0xa129ca6149be45e5u},
-    };
-    const uint64_t key[2] = {0x0706050403020100u, 0x0f0e0d0c0b0a0908u};
-    unsigned char input[16];
-    for (unsigned i = 0; i < sizeof input; i++)
-        input[i] = (unsigned char)i;
-    for (size_t i = 0; i < sizeof vectors / sizeof vectors[0]; i++)
-        assert_true(salt_hash(key, input, vectors[i].len) == vectors[i].hash);
-}
 
 static void test_seq_map_finds_what_was_added(void **state) {
     (void)state;
@@ -177,7 +158,6 @@ static void test_reader_without_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_salt_is_siphash),
         cmocka_unit_test(test_seq_map_finds_what_was_added),
         cmocka_unit_test(test_router_knows_each_route_once),
         cmocka_unit_test(test_histogram_bounds_are_inclusive),

@@ -115,8 +115,8 @@ static void test_config_defaults(void **state) {
     struct model *model = expect_open();
     const struct hparams *hp = model_hparams(model);
 
-    assert_int_equal(hp->n_kv_heads, 2);
-    assert_int_equal(hp->head_dim, 4);
+    assert_int_equal(hp->layers[0].attention.n_kv_heads, 2);
+    assert_int_equal(hp->layers[0].attention.head_dim, 4);
     assert_true(hp->norm_eps == 1e-6f);
     assert_true(hp->rope.theta == 10000);
     assert_false(hp->tied_embeddings);

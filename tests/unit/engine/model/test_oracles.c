@@ -85,6 +85,10 @@ static void check_info(const struct expected *e, const struct model_info *info) 
     assert_int_equal(info->n_params, e->n_params);
     assert_int_equal(info->n_vocab, e->n_vocab);
     assert_int_equal(info->max_position, e->max_position);
+    assert_int_equal(info->intermediate_size, e->intermediate);
+    assert_int_equal(info->n_heads, e->n_heads);
+    assert_int_equal(info->n_kv_heads, e->n_kv_heads);
+    assert_int_equal(info->head_dim, e->head_dim);
     assert_int_equal(info->kv_values_per_token, 2 * e->n_layers * e->n_kv_heads * e->head_dim);
     assert_int_equal(info->tied_embeddings, e->tied);
     assert_int_equal(info->bos, e->bos);
@@ -104,12 +108,15 @@ static void check_info(const struct expected *e, const struct model_info *info) 
 static void check_hparams(const struct expected *e, const struct hparams *hp) {
     assert_int_equal(hp->n_layers, e->n_layers);
     assert_int_equal(hp->hidden_size, e->hidden);
-    assert_int_equal(hp->intermediate_size, e->intermediate);
-    assert_int_equal(hp->n_heads, e->n_heads);
-    assert_int_equal(hp->n_kv_heads, e->n_kv_heads);
-    assert_int_equal(hp->head_dim, e->head_dim);
+    for (uint32_t layer = 0; layer < hp->n_layers; layer++) {
+        const struct attention_shape *shape = &hp->layers[layer].attention;
+        assert_int_equal(hp->layers[layer].intermediate_size, e->intermediate);
+        assert_int_equal(shape->n_heads, e->n_heads);
+        assert_int_equal(shape->n_kv_heads, e->n_kv_heads);
+        assert_int_equal(shape->head_dim, e->head_dim);
+        assert_true(fabs((double)shape->scale * sqrt(e->head_dim) - 1) < 1e-6);
+    }
     assert_true(hp->norm_eps == e->eps);
-    assert_true(fabs((double)hp->attention_scale * sqrt(e->head_dim) - 1) < 1e-6);
     assert_int_equal(hp->activation, ACTIVATION_SILU);
     assert_int_equal(hp->rope.interleaved, e->interleaved);
     assert_int_equal(hp->rope.n_dims, e->head_dim);

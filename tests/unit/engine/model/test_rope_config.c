@@ -22,12 +22,12 @@ struct reading {
 static void read_hf(struct reading *reading, const char *text) {
     struct hf_config config;
     struct error error;
-    *reading = (struct reading){.hparams = {.head_dim = 8, .max_position = 100}};
+    *reading = (struct reading){.hparams = {.max_position = 100}};
     struct hparams_build build = {&reading->hparams, &reading->arena, &reading->problems};
 
     if (hf_config_init(&config, "config.json", text, strlen(text), &reading->problems, &error) < 0)
         fail_msg("%s", error.message);
-    rope_read_hf(&config, &build);
+    rope_read_hf(&config, &build, /* head_dim= */ 8);
 }
 
 static void done(struct reading *reading) {
@@ -189,7 +189,7 @@ static void read_gguf(struct reading *reading, const struct keys *keys) {
     struct buf file;
     struct gguf *gguf;
     struct error error;
-    *reading = (struct reading){.hparams = {.head_dim = 8, .max_position = 100}};
+    *reading = (struct reading){.hparams = {.max_position = 100}};
     struct hparams_build build = {&reading->hparams, &reading->arena, &reading->problems};
 
     const uint32_t n_tensors = keys->freqs ? 1 : keys->has_long ? 2 : 0;
@@ -220,7 +220,7 @@ static void read_gguf(struct reading *reading, const struct keys *keys) {
         fail_msg("%s", error.message);
 
     const struct gguf_config config = {.gguf = gguf, .arch = "a", .problems = &reading->problems};
-    rope_read_gguf(&config, &build);
+    rope_read_gguf(&config, &build, /* head_dim= */ 8);
     gguf_close(gguf);
     buf_fini(&file);
 }

@@ -48,12 +48,14 @@ static int push(struct detokenizer *detok, token_id id, const char *want) {
     return stop;
 }
 
-static void finish(struct detokenizer *detok, const char *want) {
+static int finish(struct detokenizer *detok, const char *want) {
     struct buf text = {.len = 0};
-    assert_int_equal(detokenizer_finish(detok, &text), 0);
+    int stop;
+    assert_int_equal(detokenizer_finish(detok, &text, &stop), 0);
     assert_string_equal(text.data ? text.data : "", want);
     buf_fini(&text);
     detokenizer_close(detok);
+    return stop;
 }
 
 /* The token of a single byte of the byte-level tokenizer. */
@@ -141,6 +143,21 @@ static void test_detok_stops_and_returns_nothing_more(void **state) {
     finish(detok, "");
 }
 
+/* What the last flush makes of a cut character may be the stop string that was asked for. */
+static void test_detok_stop_in_the_last_flush_is_a_match(void **state) {
+    const struct tokenizer *t = ((struct fixture *)*state)->qwen;
+    const char *const stops[] = {"zz", "x\xef\xbf\xbd"};
+    struct detokenizer *detok = open_detok(t, stops, 2, false);
+    push(detok, byte_id(t, 'a'), "a");
+    push(detok, byte_id(t, 'x'), "");
+    push(detok, byte_id(t, 0xc3), "");
+    assert_int_equal(finish(detok, ""), 1);
+
+    detok = open_detok(t, stops, 1, false);
+    push(detok, byte_id(t, 'z'), "");
+    assert_int_equal(finish(detok, "z"), -1);
+}
+
 static void test_detok_includes_the_stop_if_asked(void **state) {
     const struct tokenizer *t = ((struct fixture *)*state)->qwen;
     const char *const stops[] = {"ab"};
@@ -223,7 +240,7 @@ static void check_answer(const struct tokenizer *t, const char *name, const stru
     int stop;
     for (size_t i = 0; i < ids->n; i++)
         assert_int_equal(detokenizer_push(detok, ids->ids[i], &text, &stop), 0);
-    assert_int_equal(detokenizer_finish(detok, &text), 0);
+    assert_int_equal(detokenizer_finish(detok, &text, &stop), 0);
     if (text.len != want->len || memcmp(text.data, want->data, text.len) != 0)
         fail_msg("%s: \"%s\", expected \"%s\"", name, text.data, want->data);
     detokenizer_close(detok);
@@ -322,6 +339,7 @@ int main(void) {
         cmocka_unit_test(test_detok_skips_special_tokens),
         cmocka_unit_test(test_detok_holds_the_longest_tail_that_begins_a_stop),
         cmocka_unit_test(test_detok_stops_and_returns_nothing_more),
+        cmocka_unit_test(test_detok_stop_in_the_last_flush_is_a_match),
         cmocka_unit_test(test_detok_includes_the_stop_if_asked),
         cmocka_unit_test(test_detok_of_stops_that_end_together_the_longest_counts),
         cmocka_unit_test(test_detok_refuses_bad_stops),

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * siphash - SipHash-2-4 with 128 bits of output: a short keyed hash of bytes.
+ * siphash - SipHash-2-4 with 64 or 128 bits of output: a short keyed hash of bytes.
  *
- * Keyed, so that nobody without the key can choose prompts that collide (Aumasson and Bernstein,
+ * Keyed, so that nobody without the key can choose inputs that collide (Aumasson and Bernstein,
  * "SipHash: a fast short-input PRF"; the 128-bit variant is that of their reference code).
  */
 #ifndef KVASIR_SIPHASH_H
@@ -16,6 +16,7 @@ struct digest {
 };
 
 /* Any thread. O(len), about 1.5 ns a byte for short inputs and 0.7 for long ones. */
+uint64_t siphash_64(const uint64_t key[2], const void *bytes, size_t len);
 struct digest siphash_128(const uint64_t key[2], const void *bytes, size_t len);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "siphash.h"
+#include "kvasir/siphash.h"
+
 #include "support.h"
 
 /*
@@ -48,7 +49,28 @@ static void test_siphash_128_matches_openssl(void **state) {
     }
 }
 
+/* Vectors of the SipHash-2-4 reference: key 00..0f, input 00 01 02 ... */
+static void test_siphash_64_matches_the_reference(void **state) {
+    (void)state;
+    static const struct {
+        size_t len;
+        uint64_t hash;
+    } expected[] = {
+        {0, 0x726fdb47dd0e0e31u}, {1, 0x74f839c593dc67fdu},  {7, 0xab0200f58b01d137u},
+        {8, 0x93f5f5799a932462u}, {15, 0xa129ca6149be45e5u},
+    };
+    const uint64_t key[2] = {0x0706050403020100u, 0x0f0e0d0c0b0a0908u};
+    unsigned char input[16];
+    for (unsigned i = 0; i < sizeof input; i++)
+        input[i] = (unsigned char)i;
+    for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++)
+        assert_true(siphash_64(key, input, expected[i].len) == expected[i].hash);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_siphash_128_matches_openssl)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_siphash_128_matches_openssl),
+        cmocka_unit_test(test_siphash_64_matches_the_reference),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "siphash.h"
-
-#include <string.h>
+#include "kvasir/siphash.h"
 
 struct state {
     uint64_t v0, v1, v2, v3;
@@ -45,19 +43,32 @@ static uint64_t load_le(const unsigned char *bytes, size_t n) {
     return word;
 }
 
-struct digest siphash_128(const uint64_t key[2], const void *bytes, size_t len) {
-    const unsigned char *in = bytes;
-    struct state s = {
+static struct state begin(const uint64_t key[2]) {
+    return (struct state){
         .v0 = key[0] ^ 0x736f6d6570736575u,
-        .v1 = key[1] ^ 0x646f72616e646f6du ^ 0xee,
+        .v1 = key[1] ^ 0x646f72616e646f6du,
         .v2 = key[0] ^ 0x6c7967656e657261u,
         .v3 = key[1] ^ 0x7465646279746573u,
     };
+}
 
+static void absorb_all(struct state *s, const unsigned char *bytes, size_t len) {
     for (size_t i = 0; i + 8 <= len; i += 8)
-        absorb(&s, load_le(in + i, 8));
-    absorb(&s, load_le(in + len / 8 * 8, len % 8) | (uint64_t)len << 56);
+        absorb(s, load_le(bytes + i, 8));
+    absorb(s, load_le(bytes + len / 8 * 8, len % 8) | (uint64_t)len << 56);
+}
 
+uint64_t siphash_64(const uint64_t key[2], const void *bytes, size_t len) {
+    struct state s = begin(key);
+    absorb_all(&s, bytes, len);
+    s.v2 ^= 0xff;
+    return squeeze(&s);
+}
+
+struct digest siphash_128(const uint64_t key[2], const void *bytes, size_t len) {
+    struct state s = begin(key);
+    s.v1 ^= 0xee;
+    absorb_all(&s, bytes, len);
     s.v2 ^= 0xee;
     const uint64_t lo = squeeze(&s);
     s.v1 ^= 0xdd;
