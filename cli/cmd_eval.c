@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "kvasir/clock.h"
 #include "kvasir/file.h"
 #include "kvasir/json_pull.h"
 #include "kvasir/mem.h"
@@ -223,7 +222,6 @@ static int submit(struct run *run, struct prompt *prompt, struct error *reterr) 
     request->max_tokens = 0;
     request->score_prompt = true;
     request->prompt_logits_out = prompt->logits;
-    request->arrival_us = clock_now_us();
     return scheduler_submit(run->instance->scheduler, request, &prompt->id, reterr);
 }
 

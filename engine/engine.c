@@ -2,9 +2,8 @@
 /*
  * engine - see kvasir/engine.h: options checked, memory reserved, weights packed; then steps.
  *
- * The pass itself is layers/forward.c. Here stands what surrounds it: what each option comes to,
- * the order in which things are opened, and the check of a batch, after which nothing below
- * looks at a limit again.
+ * The pass itself is layers/forward.c, the check of a batch is sound.c. Here stands what surrounds
+ * them: what each option comes to, and the order in which things are opened.
  */
 #include "kvasir/engine.h"
 
@@ -14,11 +13,13 @@
 #include "kvasir/mem.h"
 #include "kvasir/model.h"
 #include "layers/forward.h"
+#include "sound.h"
 
 struct engine {
     struct engine_info info;
     struct engine_options options; /* its pointers are not kept */
     struct forward forward;
+    struct sound sound; /* the check of a batch */
 };
 
 /* ---- what options come to ---- */
@@ -200,6 +201,19 @@ static int reserve_scratch(struct engine *engine, const struct packer *measured,
     return 0;
 }
 
+static int init_sound(struct engine *engine, struct error *reterr) {
+    const struct engine_options *options = &engine->options;
+    const struct sound_limits limits = {
+        .max_batch_tokens = options->max_batch_tokens,
+        .max_num_seqs = options->max_num_seqs,
+        .max_model_len = options->max_model_len,
+        .block_size = options->block_size,
+        .n_blocks = options->n_blocks,
+        .n_vocab = engine->forward.hparams->n_vocab,
+    };
+    return sound_init(&engine->sound, &limits, reterr);
+}
+
 static void fill_info(struct engine *engine, const struct kv_shape *shape) {
     const struct engine_options *options = &engine->options;
     struct engine_info *info = &engine->info;
@@ -235,6 +249,9 @@ static int open_parts(struct engine *engine, const struct model *model, struct e
     if (r < 0)
         return r;
     r = reserve_scratch(engine, &measured, reterr);
+    if (r < 0)
+        return r;
+    r = init_sound(engine, reterr);
     if (r < 0)
         return r;
     r = pack_weights(engine, model, &measured, reterr);
@@ -278,6 +295,7 @@ void engine_close(struct engine *engine) {
         return;
 
     network_fini(&engine->forward.network);
+    sound_fini(&engine->sound);
     mem_unmap(engine->forward.scratch.data, engine->forward.scratch.n_bytes);
     kv_store_fini(&engine->forward.kv);
     rope_fini(&engine->forward.rope);
@@ -295,49 +313,21 @@ uint64_t engine_rope_class(const void *engine, uint32_t length) {
 
 /* ---- step ---- */
 
-/* One sequence within the limits: its positions, its blocks, and what its rows need. */
-static bool seq_is_valid(const struct engine *engine, const struct batch *batch,
-                         const struct batch_seq *seq) {
-    const uint64_t end = (uint64_t)seq->n_context + seq->n_tokens;
-    const uint64_t block_size = engine->options.block_size;
-
-    if (seq->n_tokens == 0 || end > engine->options.max_model_len ||
-        end > seq->n_blocks * block_size)
-        return false;
-    for (uint64_t i = 0; i * block_size < end; i++)
-        if (seq->block_table[i] >= engine->options.n_blocks)
-            return false;
-    for (uint32_t i = 0; i < seq->n_tokens; i++) {
-        const token_id token = batch->tokens[seq->first + i];
-        if (batch->positions[seq->first + i] != seq->n_context + i || token < 0 ||
-            (uint32_t)token >= engine->forward.hparams->n_vocab)
-            return false;
-    }
-    return seq->rows == BATCH_ROWS_NONE || seq->params != NULL;
-}
-
-static bool batch_is_valid(const struct engine *engine, const struct batch *batch) {
-    uint32_t next = 0;
-
-    if (batch->n_tokens == 0 || batch->n_tokens > engine->options.max_batch_tokens ||
-        batch->n_seqs > engine->options.max_num_seqs)
-        return false;
-    for (uint32_t i = 0; i < batch->n_seqs; i++) {
-        const struct batch_seq *seq = &batch->seqs[i];
-        if (seq->first != next || seq->n_tokens > batch->n_tokens - next ||
-            !seq_is_valid(engine, batch, seq))
-            return false;
-        next += seq->n_tokens;
-    }
-    return next == batch->n_tokens;
-}
-
 int engine_step(void *engine_ptr, const struct batch *batch, struct step_result *ret_result) {
     struct engine *engine = engine_ptr;
+    const struct batch *part;
 
-    if (!batch_is_valid(engine, batch))
-        return -EINVAL;
+    const int r = sound_part(&engine->sound, batch, &part);
+    if (r < 0)
+        return r;
 
-    forward_run(&engine->forward, batch, ret_result);
+    *ret_result = (struct step_result){.n_rows = 0};
+    if (part->n_seqs > 0)
+        forward_run(&engine->forward, part, ret_result);
+    if (part != batch) {
+        struct row_output *rows = engine->forward.scratch.outputs;
+        ret_result->n_rows = sound_restore(&engine->sound, batch, rows, ret_result->n_rows);
+        ret_result->rows = rows;
+    }
     return 0;
 }

@@ -32,11 +32,11 @@ static struct scheduler_event *add_event(struct scheduler_output *output, const 
 }
 
 static bool is_stop(const struct seq *seq, token_id token) {
-    const struct scheduler_request *request = seq->request;
-    if (seq_n_generated(seq) < request->sampling.min_tokens)
+    const struct sampling_params *params = &seq->request->sampling;
+    if (seq_n_generated(seq) < params->min_tokens)
         return false;
-    for (uint32_t i = 0; i < request->n_stop_ids; i++)
-        if (request->stop_ids[i] == token)
+    for (uint32_t i = 0; i < params->n_stop_ids; i++)
+        if (params->stop_ids[i] == token)
             return true;
     return false;
 }

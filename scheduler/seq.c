@@ -2,12 +2,11 @@
 #include "seq.h"
 
 #include <errno.h>
-#include <string.h>
 
 #include "kvasir/mem.h"
 
-/* Room for output that a new sequence gets at once; most answers need no second allocation. */
-enum { FIRST_ROOM = 64 };
+/* Room for output that is added when the last was used up, beside half of what there is. */
+enum { MORE_ROOM = 64 };
 
 static uint64_t pool_slots(const struct scheduler_options *options) {
     return (uint64_t)options->n_blocks * options->block_size;
@@ -71,24 +70,16 @@ int seq_create(const struct scheduler_options *options, struct scheduler_request
     if (r < 0)
         return r;
 
-    const uint32_t max_length = clip_length(options, request);
-    const uint32_t room = max_length - request->n_prompt;
-    const uint32_t cap = request->n_prompt + (room < FIRST_ROOM ? room : FIRST_ROOM);
     struct seq *seq = mem_alloc_zero(1, sizeof *seq);
-    token_id *tokens = mem_alloc_array(cap, sizeof *tokens);
-    if (!seq || !tokens) {
-        mem_free(seq);
-        mem_free(tokens);
-        return error_set(reterr, -ENOMEM, "out of memory for a prompt of %u tokens",
-                         request->n_prompt);
-    }
+    if (!seq)
+        return error_set(reterr, -ENOMEM, "There is not enough memory for one more sequence.");
 
-    memcpy(tokens, request->prompt, request->n_prompt * sizeof *tokens);
-    seq->tokens = tokens;
-    seq->cap_tokens = cap;
+    seq->tokens = request->prompt;
+    seq->cap_tokens = request->cap_prompt;
+    request->prompt = NULL; /* moved: it is the beginning of the sequence's history */
     seq->n_prompt = request->n_prompt;
     seq->n_tokens = request->n_prompt;
-    seq->max_length = max_length;
+    seq->max_length = clip_length(options, request);
     seq->scores = request->score_prompt || request->prompt_logits_out;
     seq->request = request;
     *ret_seq = seq;
@@ -109,7 +100,7 @@ int seq_append(struct seq *seq, token_id token) {
     INVARIANT(seq->n_tokens < seq->max_length);
 
     if (seq->n_tokens == seq->cap_tokens) {
-        const uint64_t half_more = (uint64_t)seq->cap_tokens + seq->cap_tokens / 2 + FIRST_ROOM;
+        const uint64_t half_more = (uint64_t)seq->cap_tokens + seq->cap_tokens / 2 + MORE_ROOM;
         const uint32_t cap = half_more < seq->max_length ? (uint32_t)half_more : seq->max_length;
         token_id *tokens = mem_realloc(seq->tokens, (size_t)cap * sizeof *tokens);
         if (!tokens)

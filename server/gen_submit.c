@@ -64,9 +64,9 @@ static struct scheduler_request *request_of(const struct choice *choice, uint32_
     const struct generation *gen = choice->gen;
     const struct gen_request *q = &gen->request;
     const struct token_buf *ids = &choice->prompt->ids;
-    const size_t max_bytes =
-        ids->n * sizeof(token_id) + q->n_logit_bias * sizeof(struct token_bias) +
-        ((size_t)q->n_allowed_ids + q->n_stop_ids) * sizeof(token_id) + REQUEST_SLACK_BYTES;
+    const size_t max_bytes = q->n_logit_bias * sizeof(struct token_bias) +
+                             ((size_t)q->n_allowed_ids + q->n_stop_ids) * sizeof(token_id) +
+                             REQUEST_SLACK_BYTES;
 
     struct scheduler_request *request =
         scheduler_request_create(ids->ids, (uint32_t)ids->n, max_bytes);
@@ -78,20 +78,18 @@ static struct scheduler_request *request_of(const struct choice *choice, uint32_
         copy_array(arena, q->logit_bias, q->n_logit_bias, sizeof *q->logit_bias);
     request->sampling.allowed_ids =
         copy_array(arena, q->allowed_ids, q->n_allowed_ids, sizeof *q->allowed_ids);
-    request->stop_ids = all_stop_ids(gen, arena, &request->n_stop_ids);
-    if (!request->sampling.logit_bias || !request->sampling.allowed_ids || !request->stop_ids) {
+    request->sampling.stop_ids = all_stop_ids(gen, arena, &request->sampling.n_stop_ids);
+    if (!request->sampling.logit_bias || !request->sampling.allowed_ids ||
+        !request->sampling.stop_ids) {
         scheduler_request_free(request);
         return NULL;
     }
-    request->sampling.stop_ids = request->stop_ids;
-    request->sampling.n_stop_ids = request->n_stop_ids;
     request->max_tokens = choice->max_tokens;
     request->priority = (int32_t)q->priority;
     if (q->cache_salt)
         request->cache_salt =
             siphash_64(gen->x->server->salt_key, q->cache_salt, q->cache_salt_len);
     request->score_prompt = q->prompt_logprobs >= 0 || (q->echo && q->n_logprobs >= 0);
-    request->arrival_us = gen->x->arrival_us;
     return request;
 }
 

@@ -87,7 +87,9 @@ uint64_t engine_rope_class(const void *engine, uint32_t length);
 /*
  * Computes one batch: writes K and V of its tokens into their blocks, runs the head on the wanted
  * rows, samples. The signature is that of scheduler_options::step, hence the void pointer.
- * 0, or -EINVAL for a batch outside the limits given at open (a broken caller; nothing written).
+ * A sequence outside the limits given at open (a broken caller) has one row of ROW_NOT_COMPUTED,
+ * and nothing of it was written; the others are computed. 0, or -EINVAL when the slices are not a
+ * partition of the batch's tokens, or there are too many of either: nothing was written.
  */
 int engine_step(void *engine, const struct batch *batch, struct step_result *ret_result);
 

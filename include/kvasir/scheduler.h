@@ -57,17 +57,18 @@ struct scheduler_options {
 };
 
 /*
- * One sequence to generate. Everything it points to lives in its arena, which moves with it.
+ * One sequence to generate. What its fields point to lives in its arena, which moves with it; the
+ * prompt has memory of its own, because it becomes the sequence's history and grows.
  * Made by scheduler_request_create; submit takes it (also when it fails).
  */
 struct scheduler_request {
-    struct arena arena; /* owns this struct and all below */
-    const token_id *prompt;
-    uint32_t n_prompt; /* >= 1 */
-    struct sampling_params sampling;
-    uint32_t max_tokens;      /* >= 1, tokens to generate; 0: score the prompt only (echo, eval) */
-    const token_id *stop_ids; /* the end tokens of the model and of the request */
-    uint32_t n_stop_ids;
+    struct arena arena; /* owns this struct and all below but the prompt */
+    token_id *prompt;   /* owned; NULL once the scheduler has it */
+    uint32_t n_prompt;  /* >= 1 */
+    uint32_t cap_prompt;
+    struct sampling_params sampling; /* its stop ids end the sequence: the model's and the
+                                        request's */
+    uint32_t max_tokens; /* >= 1, tokens to generate; 0: score the prompt only (echo, eval) */
     int32_t priority;    /* lower goes first (POLICY_PRIORITY) */
     uint64_t cache_salt; /* tenant, adapter and salt, already hashed: blocks are shared only
                             between equal salts */
@@ -75,7 +76,6 @@ struct scheduler_request {
                             request does not read the prefix cache */
     float *prompt_logits_out; /* NULL, or [n_prompt, n_vocab] f32 to fill (eval); the caller's,
                                  valid until the final output was taken */
-    uint64_t arrival_us;      /* monotonic, before tokenising */
 };
 
 /* So much work: sequences, and the prompt tokens of all of them. */
@@ -170,7 +170,7 @@ int scheduler_start(const struct scheduler_options *options, struct scheduler **
 /* Cancels what is left, ends the thread, frees everything. NULL is fine. */
 void scheduler_stop(struct scheduler *scheduler);
 
-/* A request whose arena is limited to max_bytes (0: no limit), with the prompt copied in and all
+/* A request whose arena is limited to max_bytes (0: no limit), with a copy of the prompt and all
  * else zero: fill at least sampling (sampling_defaults) and max_tokens. NULL without memory. */
 struct scheduler_request *scheduler_request_create(const token_id *prompt, uint32_t n_prompt,
                                                    size_t max_bytes);

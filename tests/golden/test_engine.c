@@ -179,6 +179,15 @@ static void test_engine_step_allocates_nothing(void **state) {
     free(b);
 }
 
+/* A batch of one sequence that breaks the contract. */
+static void assert_not_computed(struct engine *engine, const struct batch *batch) {
+    struct step_result result;
+    assert_int_equal(engine_step(engine, batch, &result), 0);
+    assert_int_equal(result.n_rows, 1);
+    assert_int_equal(result.rows[0].seq, 0);
+    assert_int_equal(result.rows[0].problem, ROW_NOT_COMPUTED);
+}
+
 static void test_engine_step_refuses_a_batch_outside_its_limits(void **state) {
     struct model *model = open_model();
     const struct engine_options o = plain_options();
@@ -219,24 +228,24 @@ static void test_engine_step_refuses_a_batch_outside_its_limits(void **state) {
     assert_int_equal(engine_step(engine, &batch, &result), -EINVAL);
     seq = good;
     seq.n_context = 1; /* not the position of its first token */
-    assert_int_equal(engine_step(engine, &batch, &result), -EINVAL);
+    assert_not_computed(engine, &batch);
     seq = good;
     seq.n_blocks = 0; /* no block for its tokens */
-    assert_int_equal(engine_step(engine, &batch, &result), -EINVAL);
+    assert_not_computed(engine, &batch);
     seq = good;
     table[0] = 8; /* no such block */
-    assert_int_equal(engine_step(engine, &batch, &result), -EINVAL);
+    assert_not_computed(engine, &batch);
     table[0] = 0;
     seq.params = NULL;
-    assert_int_equal(engine_step(engine, &batch, &result), -EINVAL);
+    assert_not_computed(engine, &batch);
     seq = good;
     tokens[1] = 512; /* beyond the vocabulary */
-    assert_int_equal(engine_step(engine, &batch, &result), -EINVAL);
+    assert_not_computed(engine, &batch);
     tokens[1] = TOKEN_NONE;
-    assert_int_equal(engine_step(engine, &batch, &result), -EINVAL);
+    assert_not_computed(engine, &batch);
     tokens[1] = 2;
     positions[2] = 5;
-    assert_int_equal(engine_step(engine, &batch, &result), -EINVAL);
+    assert_not_computed(engine, &batch);
 
     for (uint32_t i = 0; i < 100; i++)
         positions[i] = i;
@@ -249,11 +258,73 @@ static void test_engine_step_refuses_a_batch_outside_its_limits(void **state) {
     seq.n_context = 90;
     seq.n_tokens = 11; /* beyond max_model_len */
     batch.n_tokens = 11;
-    assert_int_equal(engine_step(engine, &batch, &result), -EINVAL);
+    assert_not_computed(engine, &batch);
     seq.n_tokens = 10;
     batch.n_tokens = 10;
     assert_int_equal(engine_step(engine, &batch, &result), 0);
 
+    engine_close(engine);
+    model_close(model);
+}
+
+/* Broken slices first, in the middle and last: the others are what they are without them. */
+static void test_engine_step_leaves_out_the_sequence_that_breaks_the_contract(void **state) {
+    enum { N = 5, LEN = 3 };
+    struct model *model = open_model();
+    struct engine_options o = plain_options();
+    o.max_num_seqs = N;
+    struct engine *engine;
+    assert_int_equal(engine_open(model, &o, &engine, NULL), 0);
+
+    struct sampling_params params = sampling_defaults();
+    params.temperature = 0;
+    params.wants_logprobs = true;
+    token_id tokens[N * LEN];
+    uint32_t positions[N * LEN];
+    uint32_t tables[N];
+    struct batch_seq seqs[N];
+    for (uint32_t i = 0; i < N; i++) {
+        tables[i] = i;
+        for (uint32_t t = 0; t < LEN; t++) {
+            tokens[i * LEN + t] = (token_id)(10 * i + t);
+            positions[i * LEN + t] = t;
+        }
+        seqs[i] = (struct batch_seq){
+            .first = i * LEN,
+            .n_tokens = LEN,
+            .n_prompt = LEN,
+            .block_table = &tables[i],
+            .n_blocks = 1,
+            .rows = i == 3 ? BATCH_ROWS_ALL : BATCH_ROWS_LAST,
+            .sample = true,
+            .params = &params,
+            .history = tokens + i * LEN,
+            .n_history = LEN,
+        };
+    }
+    const struct batch batch = {tokens, positions, N * LEN, seqs, N};
+    struct step_result result;
+    struct row_output whole[N * LEN];
+    assert_int_equal(engine_step(engine, &batch, &result), 0);
+    assert_int_equal(result.n_rows, N + 2);
+    memcpy(whole, result.rows, result.n_rows * sizeof *whole);
+
+    tables[0] = tables[2] = tables[4] = 1000; /* no such block */
+    seqs[2].rows = BATCH_ROWS_NONE;           /* it would give no row at all */
+    assert_int_equal(engine_step(engine, &batch, &result), 0);
+    assert_int_equal(result.n_rows, N + 2);
+    for (uint32_t r = 0; r < result.n_rows; r++) {
+        const struct row_output *row = &result.rows[r];
+        assert_int_equal(row->seq, whole[r].seq);
+        if (row->seq % 2 == 0) {
+            assert_int_equal(row->problem, ROW_NOT_COMPUTED);
+            continue;
+        }
+        assert_int_equal(row->problem, ROW_OK);
+        assert_int_equal(row->row, whole[r].row);
+        assert_int_equal(row->token, whole[r].token);
+        assert_memory_equal(&row->logprob, &whole[r].logprob, sizeof row->logprob);
+    }
     engine_close(engine);
     model_close(model);
 }
@@ -548,6 +619,7 @@ int main(void) {
         cmocka_unit_test(test_engine_open_survives_every_failing_allocation),
         cmocka_unit_test(test_engine_step_allocates_nothing),
         cmocka_unit_test(test_engine_step_refuses_a_batch_outside_its_limits),
+        cmocka_unit_test(test_engine_step_leaves_out_the_sequence_that_breaks_the_contract),
         cmocka_unit_test(test_engine_step_scores_every_prompt_token),
         cmocka_unit_test(test_engine_step_keeps_a_nan_in_its_sequence),
         cmocka_unit_test(test_engine_step_does_not_need_the_files_after_open),

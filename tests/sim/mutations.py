@@ -67,7 +67,7 @@ MUTATIONS = [
     ('decodes leave nothing to prefills', 'plan.c',
      'serve_decodes(&planner, «planner.budget.prefill»);', '0'),
     ('a stop id ends it before min_tokens', 'apply.c',
-     'if («seq_n_generated(seq) < request->sampling.min_tokens»)', 'false'),
+     'if («seq_n_generated(seq) < params->min_tokens»)', 'false'),
     ('a failed step counts as computed', 'apply.c',
      'if («step_rc < 0»)', 'false'),
     ('the tree forgets a parent that has children', 'share.c',

@@ -218,8 +218,8 @@ static bool make_client(struct sim *sim, struct client *client, uint64_t arrival
     }
     struct scheduler_request *request = client->request;
     request->max_tokens = client->max_tokens;
-    request->stop_ids = &sim->fake.eos;
-    request->n_stop_ids = client->stops_at_eos;
+    request->sampling.stop_ids = &sim->fake.eos;
+    request->sampling.n_stop_ids = client->stops_at_eos;
     request->sampling.min_tokens = client->min_tokens;
     request->sampling.n_top = one_in(sim, 4) ? between(sim, 1, 5) : 0;
     request->priority = (int32_t)below(sim, 3) - 1;

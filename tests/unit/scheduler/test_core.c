@@ -615,8 +615,8 @@ static void test_core_stop_id_ends_it_and_is_its_last_token(void **state) {
     struct scheduler_request *at_once = request_of(1, 3, 20);
     struct scheduler_request *later = request_of(21, 3, 20);
     struct scheduler_request *never = request_of(41, 3, 6);
-    at_once->stop_ids = later->stop_ids = stop_ids;
-    at_once->n_stop_ids = later->n_stop_ids = 3;
+    at_once->sampling.stop_ids = later->sampling.stop_ids = stop_ids;
+    at_once->sampling.n_stop_ids = later->sampling.n_stop_ids = 3;
     later->sampling.min_tokens = 3; /* the 9 comes too early to count */
     (void)add_request(rig, at_once);
     (void)add_request(rig, later);
@@ -863,6 +863,22 @@ static int try(const struct rig *rig, uint32_t n_prompt, uint32_t max_tokens, st
     return r;
 }
 
+static void test_seq_takes_the_memory_of_the_prompt(void **state) {
+    (void)state;
+    struct rig *rig = rig_new();
+    struct scheduler_request *request = request_of(1, 9, 5);
+    const token_id *prompt = request->prompt;
+    struct seq *seq = NULL;
+    assert_int_equal(seq_create(&rig->options, request, &seq, NULL), 0);
+    assert_ptr_equal(seq->tokens, prompt);
+    assert_null(seq->request->prompt);
+    for (uint32_t i = 0; i < 5; i++)
+        assert_int_equal(seq_append(seq, 7), 0);
+    assert_ptr_equal(seq->tokens, prompt); /* there was room behind it */
+    seq_destroy(seq);
+    mem_free(rig);
+}
+
 static void test_seq_that_can_never_fit_is_refused_with_both_numbers(void **state) {
     (void)state;
     struct rig *rig = rig_new();
@@ -988,6 +1004,7 @@ int main(void) {
         cmocka_unit_test(test_core_pool_ends_a_lone_sequence_at_its_last_slot),
         cmocka_unit_test(test_core_add_without_memory_ends_with_an_error),
         cmocka_unit_test(test_core_token_without_memory_ends_its_sequence_with_enomem),
+        cmocka_unit_test(test_seq_takes_the_memory_of_the_prompt),
         cmocka_unit_test(test_seq_that_can_never_fit_is_refused_with_both_numbers),
         cmocka_unit_test(test_seq_with_a_foreign_token_or_none_is_refused),
         cmocka_unit_test(test_core_create_names_the_option_that_is_wrong),
