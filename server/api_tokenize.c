@@ -25,21 +25,6 @@ struct text_job {
     uv_work_t work;
 };
 
-static struct gen_context context_of(const struct text_job *job) {
-    const struct server *server = job->x->server;
-    const struct server_options *options = &server->options;
-    const bool named = options->n_served_model_names > 0;
-    return (struct gen_context){
-        .service = server->service,
-        .tokenizer = server->service->tokenizer,
-        .model_names = named ? options->served_model_names : &server->service->info->name,
-        .n_model_names = named ? options->n_served_model_names : 1,
-        .max_n = options->max_n,
-        .max_sequences = options->max_sequences,
-        .arena = &job->x->arena,
-    };
-}
-
 static void work(uv_work_t *uv_work) {
     struct text_job *job = uv_work->data;
     const struct span body = job->x->request->body;
@@ -166,7 +151,7 @@ static void write_ids(struct text_job *job, const struct token_buf *ids, bool wi
 }
 
 static int tokenize(struct text_job *job, const json_t *root, struct error *reterr) {
-    const struct gen_context context = context_of(job);
+    const struct gen_context context = gen_context_of(job->x->server, &job->x->arena);
     struct gen_request request;
     int r = params_parse(root, ENDPOINT_TOKENIZE, &context, &request, reterr);
     if (r < 0)
@@ -190,7 +175,7 @@ void api_tokenize(struct exchange *x) {
 /* ---- detokenize ---- */
 
 static int detokenize(struct text_job *job, const json_t *root, struct error *reterr) {
-    const struct gen_context context = context_of(job);
+    const struct gen_context context = gen_context_of(job->x->server, &job->x->arena);
     struct gen_request request;
     int r = params_parse(root, ENDPOINT_TOKENIZE, &context, &request, reterr); /* for "model" */
     if (r < 0)

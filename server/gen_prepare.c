@@ -14,20 +14,18 @@
 #include "json_read.h"
 #include "server_state.h"
 
-static struct gen_context context_of(const struct generation *gen) {
-    const struct server *server = gen->x->server;
+struct gen_context gen_context_of(const struct server *server, struct arena *arena) {
     const struct server_options *options = &server->options;
-    const struct service *service = server->service;
-    const bool named = options->n_served_model_names > 0;
+    const struct model_names names = server_model_names(server);
     return (struct gen_context){
-        .service = service,
-        .tokenizer = service->tokenizer,
-        .model_names = named ? options->served_model_names : &service->info->name,
-        .n_model_names = named ? options->n_served_model_names : 1,
+        .service = server->service,
+        .tokenizer = server->service->tokenizer,
+        .model_names = names.items,
+        .n_model_names = names.n,
         .max_n = options->max_n,
         .max_sequences = options->max_sequences,
         .api_defaults = options->api_defaults,
-        .arena = &gen->x->arena,
+        .arena = arena,
     };
 }
 
@@ -37,7 +35,7 @@ int gen_prepare_parse(struct generation *gen, struct error *reterr) {
     int r = json_read(body.bytes, body.len, &root, reterr);
     if (r < 0)
         return r;
-    struct gen_context context = context_of(gen);
+    struct gen_context context = gen_context_of(gen->x->server, &gen->x->arena);
     r = params_parse(root, gen->api->endpoint, &context, &gen->request, reterr);
     arena_init(&gen->scratch, json_read_cost(body.len));
     context.arena = &gen->scratch;

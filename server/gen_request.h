@@ -22,6 +22,7 @@
 #include "kvasir/sampling.h"
 #include "kvasir/types.h"
 
+struct server;
 struct service;
 
 enum {
@@ -97,6 +98,9 @@ struct gen_context {
 };
 
 enum gen_endpoint { ENDPOINT_CHAT = 1, ENDPOINT_COMPLETIONS = 2, ENDPOINT_TOKENIZE = 4 };
+
+/* What the server knows, for parsing into the arena. Needs the service. */
+struct gen_context gen_context_of(const struct server *server, struct arena *arena);
 
 /* The shared fields: the table, "model", "stop", "logit_bias" and their like. -EINVAL, -ENOTSUP
  * (known, not served), -ENOENT (model), -ENOMEM; param names the field. Any thread. */
