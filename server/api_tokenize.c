@@ -100,17 +100,7 @@ static int encode_messages(const json_t *root, const struct gen_context *context
     int r = chat_request_parse(root, context, &request, reterr);
     if (r < 0)
         return r;
-    struct chat_prompt prompt;
-    r = chat_request_render(&request, context->service->chat_template, chat_request_clock(),
-                            &prompt, reterr);
-    if (r < 0)
-        return r;
-    const unsigned flags = TOKENIZER_PARSE_SPECIAL |
-                           (request.add_special_tokens ? (unsigned)TOKENIZER_ADD_SPECIAL : 0u);
-    r = tokenizer_encode(context->tokenizer, prompt.text.data ? prompt.text.data : "",
-                         prompt.text.len, flags, prompt.user_ranges, prompt.n_user_ranges, ids);
-    chat_prompt_fini(&prompt);
-    return r;
+    return chat_request_encode(&request, context->service, ids, reterr);
 }
 
 static int encode_prompt(const json_t *root, const struct gen_context *context,
