@@ -107,6 +107,7 @@ static void *load(void *arg) {
         .tokenizer = instance->tokenizer,
         .chat_template = instance->chat_template,
         .info = model_info(instance->model),
+        .name = instance->name,
         .max_model_len = instance->sizing.max_model_len,
         .max_num_seqs = instance->sizing.max_num_seqs,
         .block_size = instance->sizing.block_size,

@@ -23,8 +23,7 @@ void api_metrics(struct exchange *x) {
     if (service) {
         scheduler_stats(service->scheduler, &stats);
         context.stats = &stats;
-        context.model_name = options->n_served_model_names > 0 ? options->served_model_names[0]
-                                                               : service->info->name;
+        context.model_name = server_model_names(server).items[0];
         context.max_model_len = service->max_model_len;
         context.block_size = service->block_size;
         context.n_blocks = service->n_blocks;

@@ -8,15 +8,6 @@
 #include "exchange.h"
 #include "server_state.h"
 
-static uint32_t n_names(const struct server *server) {
-    return server->options.n_served_model_names ? server->options.n_served_model_names : 1;
-}
-
-static const char *name_at(const struct server *server, uint32_t i) {
-    return server->options.n_served_model_names ? server->options.served_model_names[i]
-                                                : server->service->info->name;
-}
-
 static void write_model(struct buf *out, const struct server *server, const char *name) {
     buf_append_str(out, "{\"id\":");
     buf_append_json_string(out, name, strlen(name));
@@ -27,12 +18,13 @@ static void write_model(struct buf *out, const struct server *server, const char
 }
 
 void api_models(struct exchange *x) {
+    const struct model_names names = server_model_names(x->server);
     struct buf body = {0};
     buf_append_str(&body, "{\"object\":\"list\",\"data\":[");
-    for (uint32_t i = 0; i < n_names(x->server); i++) {
+    for (uint32_t i = 0; i < names.n; i++) {
         if (i > 0)
             buf_append_char(&body, ',');
-        write_model(&body, x->server, name_at(x->server, i));
+        write_model(&body, x->server, names.items[i]);
     }
     buf_append_str(&body, "]}");
     exchange_reply_json(x, &body);
@@ -71,12 +63,12 @@ static bool is_encoded_name(struct span part, const char *name) {
 
 void api_model(struct exchange *x) {
     const struct span id = router_rest(x->route, x->request->path);
-    for (uint32_t i = 0; i < n_names(x->server); i++) {
-        const char *name = name_at(x->server, i);
-        if (!is_encoded_name(id, name))
+    const struct model_names names = server_model_names(x->server);
+    for (uint32_t i = 0; i < names.n; i++) {
+        if (!is_encoded_name(id, names.items[i]))
             continue;
         struct buf body = {0};
-        write_model(&body, x->server, name);
+        write_model(&body, x->server, names.items[i]);
         exchange_reply_json(x, &body);
         buf_fini(&body);
         return;

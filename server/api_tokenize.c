@@ -25,21 +25,6 @@ struct text_job {
     uv_work_t work;
 };
 
-static struct gen_context context_of(const struct text_job *job) {
-    const struct server *server = job->x->server;
-    const struct server_options *options = &server->options;
-    const bool named = options->n_served_model_names > 0;
-    return (struct gen_context){
-        .service = server->service,
-        .tokenizer = server->service->tokenizer,
-        .model_names = named ? options->served_model_names : &server->service->info->name,
-        .n_model_names = named ? options->n_served_model_names : 1,
-        .max_n = options->max_n,
-        .max_sequences = options->max_sequences,
-        .arena = &job->x->arena,
-    };
-}
-
 static void work(uv_work_t *uv_work) {
     struct text_job *job = uv_work->data;
     const struct span body = job->x->request->body;
@@ -115,17 +100,7 @@ static int encode_messages(const json_t *root, const struct gen_context *context
     int r = chat_request_parse(root, context, &request, reterr);
     if (r < 0)
         return r;
-    struct chat_prompt prompt;
-    r = chat_request_render(&request, context->service->chat_template, chat_request_clock(),
-                            &prompt, reterr);
-    if (r < 0)
-        return r;
-    const unsigned flags = TOKENIZER_PARSE_SPECIAL |
-                           (request.add_special_tokens ? (unsigned)TOKENIZER_ADD_SPECIAL : 0u);
-    r = tokenizer_encode(context->tokenizer, prompt.text.data ? prompt.text.data : "",
-                         prompt.text.len, flags, prompt.user_ranges, prompt.n_user_ranges, ids);
-    chat_prompt_fini(&prompt);
-    return r;
+    return chat_request_encode(&request, context->service, ids, reterr);
 }
 
 static int encode_prompt(const json_t *root, const struct gen_context *context,
@@ -166,7 +141,7 @@ static void write_ids(struct text_job *job, const struct token_buf *ids, bool wi
 }
 
 static int tokenize(struct text_job *job, const json_t *root, struct error *reterr) {
-    const struct gen_context context = context_of(job);
+    const struct gen_context context = gen_context_of(job->x->server, &job->x->arena);
     struct gen_request request;
     int r = params_parse(root, ENDPOINT_TOKENIZE, &context, &request, reterr);
     if (r < 0)
@@ -190,7 +165,7 @@ void api_tokenize(struct exchange *x) {
 /* ---- detokenize ---- */
 
 static int detokenize(struct text_job *job, const json_t *root, struct error *reterr) {
-    const struct gen_context context = context_of(job);
+    const struct gen_context context = gen_context_of(job->x->server, &job->x->arena);
     struct gen_request request;
     int r = params_parse(root, ENDPOINT_TOKENIZE, &context, &request, reterr); /* for "model" */
     if (r < 0)

@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "kvasir/clock.h"
+#include "kvasir/server.h"
 
 #include "gen_request.h"
 #include "json_read.h"
@@ -46,11 +47,6 @@ static int refuse(struct error *reterr, struct place place, const char *reason) 
 static struct chat_value *value_of(struct arena *arena, const json_t *json) {
     struct chat_value *value = NULL;
     return json_value_convert(json, arena, &value, NULL) < 0 ? NULL : value;
-}
-
-static const json_t *member(const json_t *object, const char *name) {
-    const json_t *value = json_object_get(object, name);
-    return value && !json_is_null(value) ? value : NULL;
 }
 
 static int set(struct arena *arena, struct chat_value *map, const char *key,
@@ -116,7 +112,7 @@ static int join_parts(const json_t *parts, struct arena *arena, size_t index, co
 static int content_text(const json_t *message, size_t index, bool optional, struct arena *arena,
                         const char **ret_text, size_t *ret_len, struct error *reterr) {
     const struct place place = place_of("messages[%zu].content", index);
-    const json_t *content = member(message, "content");
+    const json_t *content = json_member(message, "content");
     if (!content) {
         if (!optional)
             return refuse(reterr, place, "is missing");
@@ -171,7 +167,7 @@ static int one_call(const json_t *call, size_t index, size_t n, struct arena *ar
 
     struct chat_value *arguments;
     const int r =
-        call_arguments(member(function, "arguments"),
+        call_arguments(json_member(function, "arguments"),
                        place_of("messages[%zu].tool_calls[%zu].function.arguments", index, n),
                        arena, &arguments, reterr);
     if (r < 0)
@@ -179,7 +175,7 @@ static int one_call(const json_t *call, size_t index, size_t n, struct arena *ar
 
     struct chat_value *inner = chat_map(arena);
     struct chat_value *map = chat_map(arena);
-    const json_t *id = member(call, "id");
+    const json_t *id = json_member(call, "id");
     if (set(arena, inner, "name", value_of(arena, name)) < 0 ||
         set(arena, inner, "arguments", arguments) < 0)
         return -ENOMEM;
@@ -213,7 +209,7 @@ static int add_calls(const json_t *calls, size_t index, struct arena *arena,
 /* A string member under the names that templates know it by. */
 static int copy_string(const json_t *message, const char *from, const char *to, size_t index,
                        struct arena *arena, struct chat_value *map, struct error *reterr) {
-    const json_t *value = member(message, from);
+    const json_t *value = json_member(message, from);
     if (!value)
         return 0;
     if (!json_is_string(value))
@@ -235,7 +231,7 @@ static int add_optional(const json_t *message, size_t index, struct arena *arena
         if (r < 0)
             return r;
     }
-    const json_t *calls = member(message, "tool_calls");
+    const json_t *calls = json_member(message, "tool_calls");
     return calls ? add_calls(calls, index, arena, map, reterr) : 0;
 }
 
@@ -277,7 +273,7 @@ static int one_message(const json_t *message, size_t index, const struct gen_con
 
 static int parse_messages(const json_t *root, const struct gen_context *context,
                           struct gen_request *request, struct error *reterr) {
-    const json_t *messages = member(root, "messages");
+    const json_t *messages = json_member(root, "messages");
     if (!json_is_array(messages) || json_array_size(messages) == 0)
         return refuse(reterr, place_of("messages"), "must be an array of at least one message");
 
@@ -301,7 +297,7 @@ static int parse_messages(const json_t *root, const struct gen_context *context,
  * schema, so a choice that would have to be enforced is refused.
  */
 static int parse_tool_choice(const json_t *root, bool *ret_use, struct error *reterr) {
-    const json_t *choice = member(root, "tool_choice");
+    const json_t *choice = json_member(root, "tool_choice");
     *ret_use = true;
     if (!choice)
         return 0;
@@ -326,7 +322,7 @@ static int parse_tools(const json_t *root, const struct gen_context *context,
     const int r = parse_tool_choice(root, &use, reterr);
     if (r < 0)
         return r;
-    const json_t *tools = member(root, "tools");
+    const json_t *tools = json_member(root, "tools");
     if (tools && (!json_is_array(tools) || json_array_size(tools) > MAX_TOOLS))
         return error_set_param(reterr, -EINVAL, "tools",
                                "'tools' must be an array of at most %d tools.", MAX_TOOLS);
@@ -347,7 +343,7 @@ static int parse_tools(const json_t *root, const struct gen_context *context,
 
 static int parse_kwargs(const json_t *root, const struct gen_context *context,
                         struct gen_request *request, struct error *reterr) {
-    const json_t *kwargs = member(root, "chat_template_kwargs");
+    const json_t *kwargs = json_member(root, "chat_template_kwargs");
     if (kwargs && !json_is_object(kwargs))
         return refuse(reterr, place_of("chat_template_kwargs"), "must be an object");
     const char *key;
@@ -363,7 +359,7 @@ static int parse_effort(const json_t *root, const struct gen_context *context,
                         struct gen_request *request, struct error *reterr) {
     static const char *const efforts[] = {"none", "minimal", "low", "medium",
                                           "high", "xhigh",   "max"};
-    const json_t *effort = member(root, "reasoning_effort");
+    const json_t *effort = json_member(root, "reasoning_effort");
     if (!effort)
         return 0;
     const char *word = json_string_value(effort);
@@ -380,7 +376,7 @@ static int parse_effort(const json_t *root, const struct gen_context *context,
 
 static int set_documents(const json_t *root, const struct gen_context *context,
                          struct gen_request *request, struct error *reterr) {
-    const json_t *documents = member(root, "documents");
+    const json_t *documents = json_member(root, "documents");
     if (documents && !json_is_array(documents))
         return refuse(reterr, place_of("documents"), "must be an array");
     struct chat_value *value =
@@ -509,4 +505,18 @@ struct chat_clock chat_request_clock(void) {
         ((days * 24 + local.tm_hour - utc.tm_hour) * 60 + local.tm_min - utc.tm_min) * 60 +
         local.tm_sec - utc.tm_sec;
     return clock;
+}
+
+int chat_request_encode(const struct gen_request *request, const struct service *service,
+                        struct token_buf *ret_ids, struct error *reterr) {
+    struct chat_prompt prompt;
+    int r =
+        chat_request_render(request, service->chat_template, chat_request_clock(), &prompt, reterr);
+    if (r < 0)
+        return r;
+    r = tokenizer_encode(service->tokenizer, prompt.text.data ? prompt.text.data : "",
+                         prompt.text.len, gen_request_encode_flags(request), prompt.user_ranges,
+                         prompt.n_user_ranges, ret_ids);
+    chat_prompt_fini(&prompt);
+    return r;
 }

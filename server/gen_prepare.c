@@ -14,20 +14,18 @@
 #include "json_read.h"
 #include "server_state.h"
 
-static struct gen_context context_of(const struct generation *gen) {
-    const struct server *server = gen->x->server;
+struct gen_context gen_context_of(const struct server *server, struct arena *arena) {
     const struct server_options *options = &server->options;
-    const struct service *service = server->service;
-    const bool named = options->n_served_model_names > 0;
+    const struct model_names names = server_model_names(server);
     return (struct gen_context){
-        .service = service,
-        .tokenizer = service->tokenizer,
-        .model_names = named ? options->served_model_names : &service->info->name,
-        .n_model_names = named ? options->n_served_model_names : 1,
+        .service = server->service,
+        .tokenizer = server->service->tokenizer,
+        .model_names = names.items,
+        .n_model_names = names.n,
         .max_n = options->max_n,
         .max_sequences = options->max_sequences,
         .api_defaults = options->api_defaults,
-        .arena = &gen->x->arena,
+        .arena = arena,
     };
 }
 
@@ -37,7 +35,7 @@ int gen_prepare_parse(struct generation *gen, struct error *reterr) {
     int r = json_read(body.bytes, body.len, &root, reterr);
     if (r < 0)
         return r;
-    struct gen_context context = context_of(gen);
+    struct gen_context context = gen_context_of(gen->x->server, &gen->x->arena);
     r = params_parse(root, gen->api->endpoint, &context, &gen->request, reterr);
     arena_init(&gen->scratch, json_read_cost(body.len));
     context.arena = &gen->scratch;
@@ -66,31 +64,13 @@ static void truncate_ids(const struct generation *gen, struct token_buf *ids) {
     ids->n = keep;
 }
 
-static unsigned encode_flags(const struct gen_request *q) {
-    return TOKENIZER_PARSE_SPECIAL | (q->add_special_tokens ? (unsigned)TOKENIZER_ADD_SPECIAL : 0u);
-}
-
-static int encode_chat(struct generation *gen, struct error *reterr) {
-    const struct service *service = gen->x->server->service;
-    struct chat_prompt prompt;
-    int r = chat_request_render(&gen->request, service->chat_template, chat_request_clock(),
-                                &prompt, reterr);
-    if (r < 0)
-        return r;
-    r = tokenizer_encode(service->tokenizer, prompt.text.data ? prompt.text.data : "",
-                         prompt.text.len, encode_flags(&gen->request), prompt.user_ranges,
-                         prompt.n_user_ranges, &gen->prompts[0].ids);
-    chat_prompt_fini(&prompt);
-    return r;
-}
-
 static int encode_text(struct generation *gen, const struct gen_prompt *prompt,
                        struct encoded_prompt *encoded) {
     const struct tokenizer *tokenizer = gen->x->server->service->tokenizer;
     int r = 0;
     if (prompt->text) {
-        r = tokenizer_encode(tokenizer, prompt->text, prompt->len, encode_flags(&gen->request),
-                             NULL, 0, &encoded->ids);
+        r = tokenizer_encode(tokenizer, prompt->text, prompt->len,
+                             gen_request_encode_flags(&gen->request), NULL, 0, &encoded->ids);
     } else {
         encoded->ids.ids = mem_alloc_array(prompt->n_ids, sizeof *prompt->ids);
         if (!encoded->ids.ids)
@@ -127,7 +107,8 @@ static int encode(struct generation *gen, struct error *reterr) {
         return -ENOMEM;
     }
     for (uint32_t i = 0; i < gen->n_prompts; i++) {
-        const int r = chat ? encode_chat(gen, reterr)
+        const int r = chat ? chat_request_encode(&gen->request, gen->x->server->service,
+                                                 &gen->prompts[0].ids, reterr)
                            : encode_text(gen, &gen->request.prompts[i], &gen->prompts[i]);
         if (r < 0)
             return r;

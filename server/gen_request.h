@@ -20,8 +20,10 @@
 #include "kvasir/chat.h"
 #include "kvasir/error.h"
 #include "kvasir/sampling.h"
+#include "kvasir/tokenizer.h"
 #include "kvasir/types.h"
 
+struct server;
 struct service;
 
 enum {
@@ -98,6 +100,9 @@ struct gen_context {
 
 enum gen_endpoint { ENDPOINT_CHAT = 1, ENDPOINT_COMPLETIONS = 2, ENDPOINT_TOKENIZE = 4 };
 
+/* What the server knows, for parsing into the arena. Needs the service. */
+struct gen_context gen_context_of(const struct server *server, struct arena *arena);
+
 /* The shared fields: the table, "model", "stop", "logit_bias" and their like. -EINVAL, -ENOTSUP
  * (known, not served), -ENOENT (model), -ENOMEM; param names the field. Any thread. */
 int params_parse(const json_t *root, enum gen_endpoint endpoint, const struct gen_context *context,
@@ -111,6 +116,10 @@ int chat_request_parse(const json_t *root, const struct gen_context *context,
 int chat_request_render(const struct gen_request *request,
                         const struct chat_template *chat_template, struct chat_clock now,
                         struct chat_prompt *ret_prompt, struct error *reterr) KV_MUST_CHECK;
+
+/* The same as ids, appended; needs the service's template. Any thread. */
+int chat_request_encode(const struct gen_request *request, const struct service *service,
+                        struct token_buf *ret_ids, struct error *reterr) KV_MUST_CHECK;
 
 /* This moment with the machine's time zone. */
 struct chat_clock chat_request_clock(void);
@@ -126,6 +135,9 @@ int params_parse_ids(const json_t *array, const char *param, uint32_t max_ids,
 
 /* Tokens that the answer may have at most as far as the client said; -1: it did not. */
 int64_t gen_request_answer_tokens(const struct gen_request *request);
+
+/* How its texts become ids: flags of tokenizer_encode. */
+unsigned gen_request_encode_flags(const struct gen_request *request);
 
 /* The sampling parameters of one choice (arrays lent). */
 struct sampling_params gen_request_sampling(const struct gen_request *q, uint32_t choice);

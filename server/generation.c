@@ -545,8 +545,7 @@ void generation_start(struct exchange *x, const struct gen_api *api) {
     gen->x = x;
     gen->api = api;
     gen->created = clock_wall_s();
-    gen->model = server->options.n_served_model_names > 0 ? server->options.served_model_names[0]
-                                                          : server->service->info->name;
+    gen->model = server_model_names(server).items[0];
     /* Ours, not the client's request id: two clients may use the same one. */
     unsigned char random[12] = {0};
     (void)uv_random(NULL, NULL, random, sizeof random, 0, NULL); /* only a name */

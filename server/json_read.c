@@ -135,3 +135,8 @@ int json_read(const char *bytes, size_t len, json_t **ret_root, struct error *re
     *ret_root = root;
     return 0;
 }
+
+const json_t *json_member(const json_t *object, const char *name) {
+    const json_t *value = json_object_get(object, name);
+    return value && !json_is_null(value) ? value : NULL;
+}

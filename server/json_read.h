@@ -32,6 +32,9 @@ size_t json_read_cost(size_t len);
 /* -EINVAL with where and what, -ENOMEM. Free with json_decref on the same thread. */
 int json_read(const char *bytes, size_t len, json_t **ret_root, struct error *reterr) KV_MUST_CHECK;
 
+/* A member that is there and not null (null counts as absent); else NULL. */
+const json_t *json_member(const json_t *object, const char *name);
+
 /* The first half alone, for tests: what the text may cost. */
 int json_read_scan(const char *bytes, size_t len, struct error *reterr) KV_MUST_CHECK;
 

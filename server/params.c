@@ -13,6 +13,7 @@
 #include "kvasir/server.h"
 
 #include "gen_request.h"
+#include "json_read.h"
 
 enum {
     CHAT = ENDPOINT_CHAT,
@@ -227,17 +228,11 @@ static int set_field(const struct param_rule *rule, const json_t *value,
     }
 }
 
-/* A member that is there and not null. */
-static const json_t *member(const json_t *root, const char *name) {
-    const json_t *value = json_object_get(root, name);
-    return value && !json_is_null(value) ? value : NULL;
-}
-
 static int parse_table(const json_t *root, enum gen_endpoint endpoint, struct gen_request *request,
                        struct error *reterr) {
     for (size_t i = 0; i < N_RULES; i++) {
         const json_t *value =
-            rules[i].endpoints & (unsigned)endpoint ? member(root, rules[i].name) : NULL;
+            rules[i].endpoints & (unsigned)endpoint ? json_member(root, rules[i].name) : NULL;
         if (!value)
             continue;
         const int r = set_field(&rules[i], value, request, reterr);
@@ -268,7 +263,7 @@ static int refuse_unsupported(const json_t *root, enum gen_endpoint endpoint,
                               struct error *reterr) {
     for (size_t i = 0; i < N_UNSUPPORTED; i++) {
         const json_t *value = unsupported[i].endpoints & (unsigned)endpoint
-                                  ? member(root, unsupported[i].name)
+                                  ? json_member(root, unsupported[i].name)
                                   : NULL;
         if (value && !passes(value, unsupported[i].pass))
             return error_set_param(reterr, -ENOTSUP, unsupported[i].name,
@@ -281,7 +276,7 @@ static int refuse_unsupported(const json_t *root, enum gen_endpoint endpoint,
 
 static int parse_model(const json_t *root, const struct gen_context *context,
                        struct error *reterr) {
-    const json_t *value = member(root, "model");
+    const json_t *value = json_member(root, "model");
     if (!value)
         return 0;
     if (!json_is_string(value))
@@ -316,7 +311,7 @@ static int add_stop(const json_t *value, const struct gen_context *context,
 
 static int parse_stop(const json_t *root, const struct gen_context *context,
                       struct gen_request *request, struct error *reterr) {
-    const json_t *value = member(root, "stop");
+    const json_t *value = json_member(root, "stop");
     if (!value)
         return 0;
     if (!json_is_array(value))
@@ -370,7 +365,7 @@ int params_parse_ids(const json_t *array, const char *param, uint32_t max_ids,
 static int parse_id_list(const json_t *root, const char *name, uint32_t max_ids,
                          const struct gen_context *context, const token_id **ret_ids,
                          uint32_t *ret_n, struct error *reterr) {
-    const json_t *value = member(root, name);
+    const json_t *value = json_member(root, name);
     if (!value)
         return 0;
     if (!json_is_array(value))
@@ -394,7 +389,7 @@ static bool parse_id_key(const char *key, uint32_t vocab, token_id *ret_id) {
 
 static int parse_logit_bias(const json_t *root, const struct gen_context *context,
                             struct gen_request *request, struct error *reterr) {
-    const json_t *object = member(root, "logit_bias");
+    const json_t *object = json_member(root, "logit_bias");
     if (!object)
         return 0;
     if (!json_is_object(object))
@@ -430,7 +425,7 @@ static int parse_logit_bias(const json_t *root, const struct gen_context *contex
 
 static int parse_stream_options(const json_t *root, struct gen_request *request,
                                 struct error *reterr) {
-    const json_t *options = member(root, "stream_options");
+    const json_t *options = json_member(root, "stream_options");
     if (!options)
         return 0;
     if (!json_is_object(options))
@@ -441,7 +436,7 @@ static int parse_stream_options(const json_t *root, struct gen_request *request,
     static const char *const names[2] = {"include_usage", "continuous_usage_stats"};
     bool *const fields[2] = {&request->include_usage, &request->continuous_usage};
     for (size_t i = 0; i < 2; i++) {
-        const json_t *value = member(options, names[i]);
+        const json_t *value = json_member(options, names[i]);
         if (value && !json_is_boolean(value))
             return error_set_param(reterr, -EINVAL, "stream_options",
                                    "'stream_options.%s' must be true or false, not %s.", names[i],
@@ -453,7 +448,7 @@ static int parse_stream_options(const json_t *root, struct gen_request *request,
 
 static int parse_cache_salt(const json_t *root, const struct gen_context *context,
                             struct gen_request *request, struct error *reterr) {
-    const json_t *value = member(root, "cache_salt");
+    const json_t *value = json_member(root, "cache_salt");
     if (!value)
         return 0;
     if (!json_is_string(value))
@@ -470,7 +465,7 @@ static int parse_cache_salt(const json_t *root, const struct gen_context *contex
 
 static int parse_truncation_side(const json_t *root, struct gen_request *request,
                                  struct error *reterr) {
-    const json_t *value = member(root, "truncation_side");
+    const json_t *value = json_member(root, "truncation_side");
     if (!value)
         return 0;
     const char *side = json_string_value(value);
@@ -574,4 +569,8 @@ struct sampling_params gen_request_sampling(const struct gen_request *q, uint32_
         .wants_logprobs = q->chat_logprobs || q->n_logprobs >= 0,
         .n_top = n_top > 0 ? (uint32_t)n_top : 0,
     };
+}
+
+unsigned gen_request_encode_flags(const struct gen_request *q) {
+    return TOKENIZER_PARSE_SPECIAL | (q->add_special_tokens ? (unsigned)TOKENIZER_ADD_SPECIAL : 0u);
 }

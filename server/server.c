@@ -44,6 +44,13 @@ struct server_options server_options_defaults(void) {
     };
 }
 
+struct model_names server_model_names(const struct server *server) {
+    const struct server_options *options = &server->options;
+    if (options->n_served_model_names > 0)
+        return (struct model_names){options->served_model_names, options->n_served_model_names};
+    return (struct model_names){&server->service->name, 1};
+}
+
 /* ---- the end ---- */
 
 void server_maybe_quit(struct server *server) {

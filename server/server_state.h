@@ -72,6 +72,14 @@ struct server {
     atomic_bool has_outputs;
 };
 
+/* The ids of the model, one at least; the first is given back in answers, in the log and in the
+ * metrics. Needs the service. */
+struct model_names {
+    const char *const *items;
+    uint32_t n;
+};
+struct model_names server_model_names(const struct server *server);
+
 /* Ends the loop when the server was asked to and nothing is left to do. */
 void server_maybe_quit(struct server *server);
 

@@ -38,7 +38,7 @@ struct server_options {
     const char *version; /* of the program, for /version and build info */
 
     const char *const *served_model_names; /* ids of the model; the first one is given back */
-    uint32_t n_served_model_names;         /* 0: the model's own name */
+    uint32_t n_served_model_names;         /* 0: the service's name is the only one */
     const char *const *allowed_hosts;      /* Host values allowed besides loopback's on loopback */
     uint32_t n_allowed_hosts;
 
@@ -76,6 +76,8 @@ struct service {
     const struct tokenizer *tokenizer;
     const struct chat_template *chat_template; /* NULL: chat requests are refused */
     const struct model_info *info;
+    const char *name;       /* the model's id unless an option says otherwise: "org/name" where it
+                               was given so, else the folder's or file's name */
     uint32_t max_model_len; /* tokens of prompt and output */
     uint32_t max_num_seqs;
     uint32_t block_size;

@@ -138,7 +138,7 @@ struct fixture *fixture_start(const struct fixture_options *o) {
         fail_msg("server: %s", error.message);
 
     f->info = (struct model_info){
-        .name = "fake",
+        .name = "fake-files",
         .n_vocab = FAKE_N_VOCAB,
         .eos = {FAKE_EOS, FAKE_IM_END},
         .n_eos = 2,
@@ -149,6 +149,7 @@ struct fixture *fixture_start(const struct fixture_options *o) {
         .tokenizer = NULL, /* the fake one has no state */
         .chat_template = o->no_template ? NULL : f->chat_template,
         .info = &f->info,
+        .name = o->model_name ? o->model_name : "fake",
         .max_model_len = o->max_model_len ? o->max_model_len : 512,
         .max_num_seqs = 16,
         .block_size = BLOCK_SIZE,

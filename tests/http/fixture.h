@@ -37,7 +37,8 @@ struct fixture_options {
     uint64_t keep_alive_timeout_us; /* (75 s) */
     uint64_t write_timeout_us;      /* (30 s) */
     uint64_t drain_timeout_us;      /* (30 s) */
-    const char *const *model_names;
+    const char *model_name;         /* the service's ("fake") */
+    const char *const *model_names; /* served ones (none) */
     uint32_t n_model_names;
     const char *const *allowed_hosts;
     uint32_t n_allowed_hosts;

@@ -60,6 +60,8 @@ static void set_option(struct run *run, const char *name, const char *value) {
     const unsigned long number = strtoul(value, NULL, 10);
     if (strcmp(name, "script") == 0)
         o->script = value;
+    else if (strcmp(name, "name") == 0)
+        o->model_name = value;
     else if (strcmp(name, "loading") == 0)
         o->loading = true;
     else if (strcmp(name, "no_template") == 0)

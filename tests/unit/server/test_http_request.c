@@ -111,6 +111,8 @@ static const struct row rows[] = {
     {"asterisk", BYTES("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"), 0, 400},
     {"CONNECT", BYTES("CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n"), 0, 400},
     {"HTTP/2 preface", BYTES("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), 0, 505},
+    {"HTTP/2 preface after a request",
+     BYTES("GET / HTTP/1.1\r\nHost: a\r\n\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), 1, 505},
     {"TLS hello", BYTES("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"), 0, 400},
     {"lower-case method", BYTES("get / HTTP/1.1\r\nHost: a\r\n\r\n"), 0, 400},
     {"three empty lines", BYTES("\r\n\r\n\r\n" GET "\r\n"), 0, 400},
