@@ -14,6 +14,9 @@
 /* What one request may take besides its body: parsed values, prompts, answers in the making. */
 enum { MAX_ARENA_BYTES = 128 << 20 };
 
+/* A smaller body leaves in one write with its head. */
+enum { MAX_COPIED_BYTES = 64 << 10 };
+
 /* ---- life ---- */
 
 /* Client ids are echoed and logged, so they may only contain what cannot do harm there. */
@@ -160,27 +163,35 @@ static void send_bytes(struct exchange *x, struct buf *out) {
         conn_write(x->conn, out);
 }
 
-void exchange_reply(struct exchange *x, int status, const char *content_type, struct span body) {
+/* The body: body.len bytes of it, or all of large, which is not copied. */
+static void reply(struct exchange *x, int status, const char *content_type, struct span body,
+                  struct buf *large) {
     struct buf out = {0};
     struct http_response_head head = {
         .status = status,
         .content_type = content_type,
-        .content_length = body.len,
+        .content_length = large ? large->len : body.len,
     };
     write_head(x, &head, &out);
-    if (x->request->method != METHOD_HEAD)
+    if (!large && x->request->method != METHOD_HEAD)
         buf_append(&out, body.bytes, body.len);
 
     x->on_gone = NULL; /* from here on the handler has nothing to stop */
     exchange_ref(x);
     send_bytes(x, &out);
     buf_fini(&out);
+    if (large && x->request->method != METHOD_HEAD)
+        send_bytes(x, large);
     if (!x->done)
         finish_and_release(x);
     exchange_unref(x);
 }
 
-void exchange_reply_json(struct exchange *x, const struct buf *body) {
+void exchange_reply(struct exchange *x, int status, const char *content_type, struct span body) {
+    reply(x, status, content_type, body, /* large= */ NULL);
+}
+
+void exchange_reply_json(struct exchange *x, struct buf *body) {
     if (buf_failed(body)) {
         exchange_error(x, 503, "overloaded", NULL, "There is not enough memory for the response.");
         return;
@@ -192,7 +203,8 @@ void exchange_reply_json(struct exchange *x, const struct buf *body) {
                                                    "the moment."});
         return;
     }
-    exchange_reply(x, 200, "application/json", (struct span){body->data, body->len});
+    reply(x, 200, "application/json", (struct span){body->data, body->len},
+          body->len > MAX_COPIED_BYTES ? body : NULL);
 }
 
 static void reply_error(struct exchange *x, int status, const char *code, const char *param,

@@ -76,7 +76,8 @@ void exchange_header(struct exchange *x, const char *name, const char *fmt, ...)
 
 /* The whole response; the exchange may be freed on return. */
 void exchange_reply(struct exchange *x, int status, const char *content_type, struct span body);
-void exchange_reply_json(struct exchange *x, const struct buf *body); /* 200; 503 if it failed */
+/* 200 with the body, whose bytes may be taken out of the buf; 503 if it failed. */
+void exchange_reply_json(struct exchange *x, struct buf *body);
 
 /* An OpenAI error object. code and param may be NULL. The exchange may be freed on return. */
 void exchange_error(struct exchange *x, int status, const char *code, const char *param,

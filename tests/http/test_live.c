@@ -753,6 +753,79 @@ static void test_large_body_is_parsed_off_the_loop(void **state) {
     fixture_stop(f);
 }
 
+/* A completions body with a prompt of n letters; the caller ends it with buf_fini. */
+static struct buf body_with_prompt(const char *fields, int n) {
+    struct buf body = {0};
+    buf_printf(&body, "{%s,\"prompt\":\"", fields);
+    for (int i = 0; i < n; i++)
+        buf_append_char(&body, (char)('a' + i % 26));
+    buf_append_str(&body, "\"}");
+    assert_false(buf_failed(&body));
+    return body;
+}
+
+/* The choices of a prompt show one list of scores, which was computed for the first of them. */
+static void test_prompt_logprobs_are_scored_once(void **state) {
+    (void)state;
+    struct fixture *f = fixture_start(
+        &(struct fixture_options){.script = "a", .max_model_len = 4096, .n_blocks = 1024});
+    struct buf body = body_with_prompt("\"n\":2,\"prompt_logprobs\":3", 2000);
+    for (int i = 0; i < 2; i++) {
+        struct response response = {0};
+        client_request(f, "POST", "/v1/completions", body.data, &response);
+        assert_int_equal(response.status, 200);
+        json_t *root = json_loads(response.body, 0, NULL);
+        assert_non_null(root); /* written by a job: it is large */
+        const json_t *choices = json_object_get(root, "choices");
+        const json_t *first = json_object_get(json_array_get(choices, 0), "prompt_logprobs");
+        const json_t *second = json_object_get(json_array_get(choices, 1), "prompt_logprobs");
+        assert_int_equal(json_array_size(first), 2001); /* and <bos> */
+        assert_true(json_is_null(json_array_get(first, 0)));
+        assert_non_null(json_object_get(json_array_get(first, 1), "97"));
+        assert_true(json_equal(first, second));
+        json_decref(root);
+        response_free(&response);
+    }
+    buf_fini(&body);
+    /* A scored sequence computes its whole prompt; the other one may find it in the cache. */
+    struct scheduler_stats stats;
+    fixture_stats(f, &stats);
+    assert_true(stats.prompt_tokens_cached >= 1900);
+    fixture_stop(f);
+}
+
+static void test_too_many_prompt_logprobs_are_refused(void **state) {
+    (void)state;
+    struct fixture *f = fixture_start(&(struct fixture_options){.script = "a"});
+    struct buf body = body_with_prompt("\"prompt_logprobs\":20", 25000);
+    struct response response = {0};
+    client_request(f, "POST", "/v1/completions", body.data, &response);
+    buf_fini(&body);
+    assert_int_equal(response.status, 400);
+    assert_non_null(strstr(response.body, "\"param\":\"prompt_logprobs\""));
+    response_free(&response);
+    fixture_stop(f);
+}
+
+/* Clients that leave while a job writes their reply. */
+static void test_disconnect_while_a_large_reply_is_written(void **state) {
+    (void)state;
+    uint64_t seed = 3;
+    struct fixture *f = fixture_start(
+        &(struct fixture_options){.script = "a", .max_model_len = 4096, .n_blocks = 1024});
+    struct buf body = body_with_prompt("\"prompt_logprobs\":3", 2000);
+    for (int i = 0; i < 40; i++) {
+        const int fd = send_completion(f, body.data);
+        const struct timespec time = {.tv_nsec = (long)(test_random(&seed) % 12000) * 1000};
+        (void)nanosleep(&time, NULL); /* a short sleep is fine */
+        (void)close(fd);              /* the test */
+    }
+    buf_fini(&body);
+    assert_true(fixture_wait_idle(f, 5000));
+    wait_for_buffered(f, 0, 0);
+    fixture_stop(f);
+}
+
 /* ---- numbers ---- */
 
 static void test_metrics_are_what_clients_saw(void **state) {
@@ -940,6 +1013,9 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_port_in_use_is_explained),
         cmocka_unit_test(test_parallel_streams_equal_single_runs),
         cmocka_unit_test(test_large_body_is_parsed_off_the_loop),
+        cmocka_unit_test(test_prompt_logprobs_are_scored_once),
+        cmocka_unit_test(test_too_many_prompt_logprobs_are_refused),
+        cmocka_unit_test(test_disconnect_while_a_large_reply_is_written),
         cmocka_unit_test(test_metrics_are_what_clients_saw),
         cmocka_unit_test(test_scrape_does_not_wait_for_a_step),
         cmocka_unit_test(test_promtool_is_content),
