@@ -90,7 +90,9 @@ static void finish(struct exchange *x, const char *peer) {
     x->access.total_us = clock_now_us() - x->arrival_us;
     metrics_count_request(&server->metrics, router_index(x->route), x->request->method,
                           x->access.status, x->access.total_us);
-    if (server->options.access_log && server->options.log_level >= SERVER_LOG_INFO)
+    const enum server_log_level level =
+        x->route && x->route->is_probe ? SERVER_LOG_DEBUG : SERVER_LOG_INFO;
+    if (server->options.access_log && server->options.log_level >= level)
         access_log_write(&server->log, &x->access);
 }
 

@@ -651,6 +651,29 @@ static void test_log_level_is_the_least_that_is_written(void **state) {
     }
 }
 
+static void test_probes_are_logged_for_debugging_only(void **state) {
+    (void)state;
+    static const char *const paths[] = {"/health", "/live", "/ready", "/metrics"};
+    for (int debug = 0; debug < 2; debug++) {
+        struct fixture *f = fixture_start(&(struct fixture_options){
+            .script = "a", .log_level = debug ? SERVER_LOG_DEBUG : SERVER_LOG_INFO});
+        struct response response = {0};
+        for (size_t i = 0; i < 4; i++) {
+            client_request(f, "GET", paths[i], NULL, &response);
+            assert_int_equal(response.status, 200);
+            response_free(&response);
+        }
+        client_request(f, "GET", "/version", NULL, &response);
+        response_free(&response);
+        char *log = fixture_log(f);
+        assert_non_null(strstr(log, "/version"));
+        for (size_t i = 0; i < 4; i++)
+            assert_int_equal(strstr(log, paths[i]) != NULL, debug);
+        free(log);
+        fixture_stop(f);
+    }
+}
+
 static void test_port_in_use_is_explained(void **state) {
     (void)state;
     struct fixture *f = fixture_start(&(struct fixture_options){.script = "a"});
@@ -1010,6 +1033,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_drain_finishes_what_runs_and_ends),
         cmocka_unit_test(test_drain_timeout_gives_every_stream_its_error),
         cmocka_unit_test(test_log_level_is_the_least_that_is_written),
+        cmocka_unit_test(test_probes_are_logged_for_debugging_only),
         cmocka_unit_test(test_port_in_use_is_explained),
         cmocka_unit_test(test_parallel_streams_equal_single_runs),
         cmocka_unit_test(test_large_body_is_parsed_off_the_loop),
