@@ -135,14 +135,20 @@ void exchange_abort(struct exchange *x) {
 
 /* ---- responses ---- */
 
-void exchange_header(struct exchange *x, const char *name, const char *fmt, ...) {
+int exchange_header(struct exchange *x, const char *name, const char *fmt, ...) {
     char value[256];
     va_list args;
     va_start(args, fmt);
     const int n = vsnprintf(value, sizeof value, fmt, args);
     va_end(args);
-    INVARIANT(n >= 0 && (size_t)n < sizeof value);
+    if (n < 0 || (size_t)n >= sizeof value)
+        return -EMSGSIZE;
+    for (const char *c = value; *c; c++) {
+        if ((unsigned char)*c < ' ' || *c == '\x7f')
+            return -EINVAL; /* a line end would begin another header */
+    }
     buf_printf(&x->headers, "%s: %s\r\n", name, value);
+    return buf_failed(&x->headers) ? -ENOMEM : 0;
 }
 
 static void write_head(struct exchange *x, struct http_response_head *head, struct buf *out) {
@@ -261,9 +267,10 @@ int exchange_error_status(int code) {
 
 static void add_retry_after(struct exchange *x) {
     const uint32_t ms = server_retry_after_ms(x->server);
-    exchange_header(x, "retry-after", "%u", (ms + 999) / 1000);
-    exchange_header(x, "retry-after-ms", "%u", ms);
-    exchange_header(x, "x-should-retry", "true");
+    /* Numbers and constants: they fit. Without memory the reply goes without them. */
+    (void)exchange_header(x, "retry-after", "%u", (ms + 999) / 1000);
+    (void)exchange_header(x, "retry-after-ms", "%u", ms);
+    (void)exchange_header(x, "x-should-retry", "true");
 }
 
 void exchange_reject(struct exchange *x, int code, const struct error *error) {
@@ -285,8 +292,8 @@ void exchange_stream_begin(struct exchange *x) {
     x->chunked = !x->request->http_1_0;
     if (!x->chunked)
         x->close = true;
-    exchange_header(x, "cache-control", "no-cache");
-    exchange_header(x, "x-accel-buffering", "no");
+    (void)exchange_header(x, "cache-control", "no-cache"); /* constants, as above */
+    (void)exchange_header(x, "x-accel-buffering", "no");
 
     struct buf out = {0};
     struct http_response_head head = {
@@ -444,7 +451,7 @@ void exchange_run(struct exchange *x, struct http_refusal refusal) {
         if (x->request->has_body && !x->request->body.bytes)
             x->close = true; /* the body was not read */
         if (v.allow)
-            exchange_header(x, "allow", "%s", v.allow);
+            (void)exchange_header(x, "allow", "%s", v.allow); /* of the table: it fits */
         if (v.retry)
             add_retry_after(x);
         reply_error(x, v.status, v.code, NULL, v.message);
