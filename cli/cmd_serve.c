@@ -19,6 +19,7 @@
 
 #include "cli.h"
 #include "instance.h"
+#include "serve_map.h"
 
 /* --- the loader thread --- */
 
@@ -65,25 +66,6 @@ static void announce(const struct loading *loading) {
     buf_fini(&text);
 }
 
-static struct instance_options instance_options_of(const struct serve_options *options) {
-    return (struct instance_options){
-        .model = options->model,
-        .dtype = options->dtype,
-        .kv_dtype = options->kv_cache_dtype,
-        .quantize = options->quantize,
-        .threads = options->threads,
-        .kv_memory = options->kv_memory,
-        .max_model_len = options->max_model_len,
-        .max_num_seqs = options->max_num_seqs,
-        .max_num_batched_tokens = options->max_num_batched_tokens,
-        .block_size = options->block_size,
-        .prefix_caching = options->enable_prefix_caching,
-        .policy = options->scheduling_policy,
-        .max_queued_requests = options->max_queued_requests,
-        .max_queued_tokens = options->max_queued_tokens,
-    };
-}
-
 static void *load(void *arg) {
     struct loading *loading = arg;
     const struct instance_hooks hooks = {
@@ -92,7 +74,8 @@ static void *load(void *arg) {
         .on_progress = show_progress,
         .progress_ctx = loading,
     };
-    const struct instance_options options = instance_options_of(loading->options);
+    struct instance_options options;
+    serve_map_instance(loading->options, &options);
     const int r = instance_open(&options, &hooks, &loading->instance, &loading->err);
     if (r < 0) {
         /* release: err is complete before main sees the state */
@@ -168,34 +151,10 @@ static int run_server(struct server *server, const struct serve_options *options
     return r;
 }
 
-static struct server_options server_options_of(const struct serve_options *options) {
-    struct server_options server = server_options_defaults();
-    server.host = options->host;
-    server.port = (uint16_t)options->port;
-    server.version = version_number();
-    server.served_model_names = options->served_model_name.items;
-    server.n_served_model_names = options->served_model_name.n;
-    server.allowed_hosts = options->allowed_hosts.items;
-    server.n_allowed_hosts = options->allowed_hosts.n;
-    server.api_defaults = options->generation_config == SERVE_GENERATION_API;
-    server.log_format = options->log_format == SERVE_LOG_JSON ? SERVER_LOG_JSON : SERVER_LOG_TEXT;
-    server.access_log = options->access_log;
-    server.max_connections = options->max_connections;
-    server.max_body_bytes = (size_t)options->max_body;
-    server.max_buffered_bytes = (size_t)options->max_buffered;
-    server.keep_alive_timeout_us = options->keep_alive_timeout_us;
-    server.header_timeout_us = options->header_timeout_us;
-    server.body_timeout_us = options->body_timeout_us;
-    server.write_timeout_us = options->write_timeout_us;
-    server.drain_timeout_us = options->drain_timeout_us;
-    server.seed = options->seed;
-    server.handle_signals = true;
-    return server;
-}
-
 static int serve(const struct serve_options *options, struct error *reterr) {
-    const struct server_options server_options = server_options_of(options);
+    struct server_options server_options;
     struct server *server;
+    serve_map_server(options, &server_options);
     int r = server_create(&server_options, &server, reterr);
     if (r < 0)
         return r;

@@ -184,9 +184,8 @@ static void write_whole(struct buf *out, const struct choice *choice) {
     write_finish(out, choice);
     write_ids(out, choice, /* with_prompt= */ true);
     if (choice->gen->request.prompt_logprobs >= 0) {
-        buf_append_str(out, ",\"prompt_logprobs\":[");
-        buf_append_str(out, choice->prompt_logprobs.len ? choice->prompt_logprobs.data : "null");
-        buf_append_char(out, ']');
+        buf_append_str(out, ",\"prompt_logprobs\":");
+        gen_write_prompt_logprobs(out, choice);
     }
     buf_append_char(out, '}');
 }

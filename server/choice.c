@@ -18,7 +18,7 @@ void choice_fini(struct choice *choice) {
     buf_fini(&choice->logprobs.values);
     buf_fini(&choice->logprobs.tops);
     buf_fini(&choice->logprobs.offsets);
-    buf_fini(&choice->prompt_logprobs);
+    buf_fini(&choice->prompt_scores);
     choice->detok = NULL;
 }
 
@@ -82,6 +82,20 @@ void gen_write_stop_reason(struct buf *out, const struct choice *choice) {
 
 /* ---- scores of prompt tokens ---- */
 
+/* A score as it is kept until the reply: the event's own lives shorter. */
+struct kept_score {
+    token_id token;
+    float logprob;
+    uint32_t rank;
+    uint32_t n_top;
+    struct token_logprob top[SAMPLING_MAX_LOGPROBS]; /* n_top, best first */
+};
+
+/* The one that is scored for all choices of its prompt. */
+static const struct choice *first_of_prompt(const struct choice *choice) {
+    return choice - choice->index % (uint32_t)choice->gen->request.n;
+}
+
 static void write_prompt_score(struct buf *out, const struct tokenizer *tokenizer, token_id token,
                                float logprob, uint32_t rank) {
     size_t len;
@@ -93,22 +107,42 @@ static void write_prompt_score(struct buf *out, const struct tokenizer *tokenize
     buf_append_char(out, '}');
 }
 
-/* vLLM's shape: one object a token, the token itself and the best ones by id. */
-static void add_prompt_score(struct choice *choice, const struct token_score *score) {
+/* vLLM's shape: null for the first token, then one object a token: the token itself and the best
+ * ones, by id. */
+void gen_write_prompt_logprobs(struct buf *out, const struct choice *choice) {
     const struct generation *gen = choice->gen;
     const struct tokenizer *tokenizer = gen->x->server->service->tokenizer;
     const uint32_t wanted = (uint32_t)gen->request.prompt_logprobs;
-    struct buf *out = &choice->prompt_logprobs;
+    const struct buf *raw = &first_of_prompt(choice)->prompt_scores;
 
-    buf_append_str(out, out->len == 0 ? "null,{" : ",{");
-    write_prompt_score(out, tokenizer, score->token, score->logprob, score->rank);
-    for (uint32_t i = 0; i < score->n_top && i < wanted; i++) {
-        if (score->top[i].token == score->token)
-            continue;
-        buf_append_char(out, ',');
-        write_prompt_score(out, tokenizer, score->top[i].token, score->top[i].logprob, i + 1);
+    buf_append_str(out, "[null");
+    for (size_t at = 0; at + sizeof(struct kept_score) <= raw->len;
+         at += sizeof(struct kept_score)) {
+        struct kept_score score;
+        memcpy(&score, raw->data + at, sizeof score);
+        buf_append_str(out, ",{");
+        write_prompt_score(out, tokenizer, score.token, score.logprob, score.rank);
+        for (uint32_t i = 0; i < score.n_top && i < wanted; i++) {
+            if (score.top[i].token == score.token)
+                continue;
+            buf_append_char(out, ',');
+            write_prompt_score(out, tokenizer, score.top[i].token, score.top[i].logprob, i + 1);
+        }
+        buf_append_char(out, '}');
     }
-    buf_append_char(out, '}');
+    buf_append_char(out, ']');
+}
+
+static void keep_score(struct buf *scores, const struct token_score *score) {
+    struct kept_score kept = {
+        .token = score->token,
+        .logprob = score->logprob,
+        .rank = score->rank,
+        .n_top = score->n_top < SAMPLING_MAX_LOGPROBS ? score->n_top : SAMPLING_MAX_LOGPROBS,
+    };
+    for (uint32_t i = 0; i < kept.n_top; i++)
+        kept.top[i] = score->top[i];
+    buf_append(scores, &kept, sizeof kept);
 }
 
 static void take_scores(struct choice *choice, const struct scheduler_event *event) {
@@ -119,8 +153,8 @@ static void take_scores(struct choice *choice, const struct scheduler_event *eve
         if (row != choice->n_scored)
             continue; /* computed again after a preemption */
         choice->n_scored++;
-        if (gen->request.prompt_logprobs >= 0)
-            add_prompt_score(choice, score);
+        if (gen->request.prompt_logprobs >= 0 && first_of_prompt(choice) == choice)
+            keep_score(&choice->prompt_scores, score);
         if (gen->request.echo && gen->request.n_logprobs >= 0)
             gen->api->add_logprob(choice, score->token, &score->logprob, score->top, score->n_top);
     }
@@ -162,7 +196,7 @@ static bool memory_failed(const struct choice *choice) {
     return buf_failed(&choice->delta) || buf_failed(&choice->id_items) ||
            buf_failed(&choice->logprobs.tokens) || buf_failed(&choice->logprobs.values) ||
            buf_failed(&choice->logprobs.tops) || buf_failed(&choice->logprobs.offsets) ||
-           buf_failed(&choice->prompt_logprobs);
+           buf_failed(&choice->prompt_scores);
 }
 
 static void fail(struct choice *choice, int code, const char *message) {

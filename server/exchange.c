@@ -14,6 +14,9 @@
 /* What one request may take besides its body: parsed values, prompts, answers in the making. */
 enum { MAX_ARENA_BYTES = 128 << 20 };
 
+/* A smaller body leaves in one write with its head. */
+enum { MAX_COPIED_BYTES = 64 << 10 };
+
 /* ---- life ---- */
 
 /* Client ids are echoed and logged, so they may only contain what cannot do harm there. */
@@ -87,7 +90,9 @@ static void finish(struct exchange *x, const char *peer) {
     x->access.total_us = clock_now_us() - x->arrival_us;
     metrics_count_request(&server->metrics, router_index(x->route), x->request->method,
                           x->access.status, x->access.total_us);
-    if (server->options.access_log && server->options.log_level >= SERVER_LOG_INFO)
+    const enum server_log_level level =
+        x->route && x->route->is_probe ? SERVER_LOG_DEBUG : SERVER_LOG_INFO;
+    if (server->options.access_log && server->options.log_level >= level)
         access_log_write(&server->log, &x->access);
 }
 
@@ -130,14 +135,20 @@ void exchange_abort(struct exchange *x) {
 
 /* ---- responses ---- */
 
-void exchange_header(struct exchange *x, const char *name, const char *fmt, ...) {
+int exchange_header(struct exchange *x, const char *name, const char *fmt, ...) {
     char value[256];
     va_list args;
     va_start(args, fmt);
     const int n = vsnprintf(value, sizeof value, fmt, args);
     va_end(args);
-    INVARIANT(n >= 0 && (size_t)n < sizeof value);
+    if (n < 0 || (size_t)n >= sizeof value)
+        return -EMSGSIZE;
+    for (const char *c = value; *c; c++) {
+        if ((unsigned char)*c < ' ' || *c == '\x7f')
+            return -EINVAL; /* a line end would begin another header */
+    }
     buf_printf(&x->headers, "%s: %s\r\n", name, value);
+    return buf_failed(&x->headers) ? -ENOMEM : 0;
 }
 
 static void write_head(struct exchange *x, struct http_response_head *head, struct buf *out) {
@@ -160,27 +171,35 @@ static void send_bytes(struct exchange *x, struct buf *out) {
         conn_write(x->conn, out);
 }
 
-void exchange_reply(struct exchange *x, int status, const char *content_type, struct span body) {
+/* The body: body.len bytes of it, or all of large, which is not copied. */
+static void reply(struct exchange *x, int status, const char *content_type, struct span body,
+                  struct buf *large) {
     struct buf out = {0};
     struct http_response_head head = {
         .status = status,
         .content_type = content_type,
-        .content_length = body.len,
+        .content_length = large ? large->len : body.len,
     };
     write_head(x, &head, &out);
-    if (x->request->method != METHOD_HEAD)
+    if (!large && x->request->method != METHOD_HEAD)
         buf_append(&out, body.bytes, body.len);
 
     x->on_gone = NULL; /* from here on the handler has nothing to stop */
     exchange_ref(x);
     send_bytes(x, &out);
     buf_fini(&out);
+    if (large && x->request->method != METHOD_HEAD)
+        send_bytes(x, large);
     if (!x->done)
         finish_and_release(x);
     exchange_unref(x);
 }
 
-void exchange_reply_json(struct exchange *x, const struct buf *body) {
+void exchange_reply(struct exchange *x, int status, const char *content_type, struct span body) {
+    reply(x, status, content_type, body, /* large= */ NULL);
+}
+
+void exchange_reply_json(struct exchange *x, struct buf *body) {
     if (buf_failed(body)) {
         exchange_error(x, 503, "overloaded", NULL, "There is not enough memory for the response.");
         return;
@@ -192,7 +211,8 @@ void exchange_reply_json(struct exchange *x, const struct buf *body) {
                                                    "the moment."});
         return;
     }
-    exchange_reply(x, 200, "application/json", (struct span){body->data, body->len});
+    reply(x, 200, "application/json", (struct span){body->data, body->len},
+          body->len > MAX_COPIED_BYTES ? body : NULL);
 }
 
 static void reply_error(struct exchange *x, int status, const char *code, const char *param,
@@ -247,9 +267,10 @@ int exchange_error_status(int code) {
 
 static void add_retry_after(struct exchange *x) {
     const uint32_t ms = server_retry_after_ms(x->server);
-    exchange_header(x, "retry-after", "%u", (ms + 999) / 1000);
-    exchange_header(x, "retry-after-ms", "%u", ms);
-    exchange_header(x, "x-should-retry", "true");
+    /* Numbers and constants: they fit. Without memory the reply goes without them. */
+    (void)exchange_header(x, "retry-after", "%u", (ms + 999) / 1000);
+    (void)exchange_header(x, "retry-after-ms", "%u", ms);
+    (void)exchange_header(x, "x-should-retry", "true");
 }
 
 void exchange_reject(struct exchange *x, int code, const struct error *error) {
@@ -271,8 +292,8 @@ void exchange_stream_begin(struct exchange *x) {
     x->chunked = !x->request->http_1_0;
     if (!x->chunked)
         x->close = true;
-    exchange_header(x, "cache-control", "no-cache");
-    exchange_header(x, "x-accel-buffering", "no");
+    (void)exchange_header(x, "cache-control", "no-cache"); /* constants, as above */
+    (void)exchange_header(x, "x-accel-buffering", "no");
 
     struct buf out = {0};
     struct http_response_head head = {
@@ -430,7 +451,7 @@ void exchange_run(struct exchange *x, struct http_refusal refusal) {
         if (x->request->has_body && !x->request->body.bytes)
             x->close = true; /* the body was not read */
         if (v.allow)
-            exchange_header(x, "allow", "%s", v.allow);
+            (void)exchange_header(x, "allow", "%s", v.allow); /* of the table: it fits */
         if (v.retry)
             add_retry_after(x);
         reply_error(x, v.status, v.code, NULL, v.message);

@@ -71,12 +71,14 @@ bool exchange_is_gone(const struct exchange *x);
 void exchange_ref(struct exchange *x);
 void exchange_unref(struct exchange *x);
 
-/* Adds a response header; before the reply or stream_begin. The value must be safe. */
-void exchange_header(struct exchange *x, const char *name, const char *fmt, ...) KV_PRINTF(3, 4);
+/* Adds a response header; before the reply or stream_begin. Nothing is added if the value is longer
+ * than 255 bytes (-EMSGSIZE) or has control characters (-EINVAL). -ENOMEM. */
+int exchange_header(struct exchange *x, const char *name, const char *fmt, ...) KV_PRINTF(3, 4);
 
 /* The whole response; the exchange may be freed on return. */
 void exchange_reply(struct exchange *x, int status, const char *content_type, struct span body);
-void exchange_reply_json(struct exchange *x, const struct buf *body); /* 200; 503 if it failed */
+/* 200 with the body, whose bytes may be taken out of the buf; 503 if it failed. */
+void exchange_reply_json(struct exchange *x, struct buf *body);
 
 /* An OpenAI error object. code and param may be NULL. The exchange may be freed on return. */
 void exchange_error(struct exchange *x, int status, const char *code, const char *param,

@@ -98,6 +98,21 @@ static int set_echo(const struct generation *gen, const struct gen_prompt *promp
                             /* skip_special= */ false, &encoded->text);
 }
 
+/* A long prompt with many of them each would be a response of hundreds of megabytes. */
+static int check_prompt_scores(const struct generation *gen, struct error *reterr) {
+    const int64_t wanted = gen->request.prompt_logprobs;
+    size_t n_tokens = 0;
+    for (uint32_t i = 0; i < gen->n_prompts; i++)
+        n_tokens += gen->prompts[i].ids.n;
+    if (wanted < 0 || n_tokens <= GEN_MAX_PROMPT_SCORES / (size_t)(wanted + 1))
+        return 0;
+    return error_set_param(reterr, -EINVAL, "prompt_logprobs",
+                           "'prompt_logprobs' of %lld for %zu tokens would be %zu entries; at most "
+                           "%d are given.",
+                           (long long)wanted, n_tokens, n_tokens * (size_t)(wanted + 1),
+                           GEN_MAX_PROMPT_SCORES);
+}
+
 static int encode(struct generation *gen, struct error *reterr) {
     const bool chat = gen->api->endpoint == ENDPOINT_CHAT;
     gen->n_prompts = chat ? 1 : gen->request.n_prompts;
@@ -123,7 +138,7 @@ static int encode(struct generation *gen, struct error *reterr) {
                 return echoed;
         }
     }
-    return 0;
+    return check_prompt_scores(gen, reterr);
 }
 
 int gen_prepare_encode(struct generation *gen, struct error *reterr) {

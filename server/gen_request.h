@@ -32,6 +32,7 @@ enum {
     GEN_MAX_STOP_IDS = 128,
     GEN_MAX_LOGIT_BIAS = 1024,
     GEN_MAX_SALT_BYTES = 128,
+    GEN_MAX_PROMPT_SCORES = 1 << 19, /* entries of prompt_logprobs in one response */
 };
 
 /* A prompt of /v1/completions: text, or ids. */

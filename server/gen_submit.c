@@ -89,7 +89,9 @@ static struct scheduler_request *request_of(const struct choice *choice, uint32_
     if (q->cache_salt)
         request->cache_salt =
             siphash_64(gen->x->server->salt_key, q->cache_salt, q->cache_salt_len);
-    request->score_prompt = q->prompt_logprobs >= 0 || (q->echo && q->n_logprobs >= 0);
+    /* The choices of a prompt show the same prompt_logprobs: one of them has it scored. */
+    request->score_prompt =
+        (q->prompt_logprobs >= 0 && n_of_prompt == 0) || (q->echo && q->n_logprobs >= 0);
     return request;
 }
 

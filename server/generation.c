@@ -17,6 +17,7 @@
 
 enum {
     PARSE_ON_LOOP_BYTES = 64 << 10, /* beyond, parsing takes more than a millisecond */
+    WRITE_ON_LOOP_BYTES = 64 << 10, /* beyond, writing does */
     TICK_MS = 1000,
     FIRST_PING_US = 5000000,
     PING_US = 15000000,
@@ -145,6 +146,7 @@ static void end(struct generation *gen) {
     }
     buf_fini(&gen->out);
     buf_fini(&gen->head);
+    buf_fini(&gen->reply);
     arena_fini(&gen->scratch);
     give_back_preparation(gen);
     gen_release(gen);
@@ -164,7 +166,8 @@ static void on_gone(struct exchange *x) {
     if (!x->access.phase)
         x->access.phase = "client gone";
     fill_access(gen);
-    end(gen);
+    if (gen->phase == GEN_RUNNING)
+        end(gen); /* else the job that writes the reply ends it */
 }
 
 static void reject(struct generation *gen, int code, const struct error *error) {
@@ -305,33 +308,80 @@ static void send_events(struct generation *gen) {
     exchange_stream_send(gen->x, &gen->out);
 }
 
-static void reply_whole(struct generation *gen) {
-    struct buf body = {0};
-    write_object_head(&body, gen, gen->api->object);
-    buf_append_str(&body, ",\"choices\":[");
+/* ---- whole responses ---- */
+
+/* Any thread: looks only at the generation, which nothing else changes any more, and at what never
+ * changes. */
+static void write_whole(const struct generation *gen, struct buf *body) {
+    write_object_head(body, gen, gen->api->object);
+    buf_append_str(body, ",\"choices\":[");
     for (uint32_t i = 0; i < gen->n_choices; i++) {
         if (i > 0)
-            buf_append_char(&body, ',');
-        gen->api->write_whole(&body, &gen->choices[i]);
+            buf_append_char(body, ',');
+        gen->api->write_whole(body, &gen->choices[i]);
     }
-    buf_append_str(&body, "],\"usage\":");
-    gen_write_usage(&body, gen);
+    buf_append_str(body, "],\"usage\":");
+    gen_write_usage(body, gen);
     if (gen->api->endpoint == ENDPOINT_CHAT && gen->request.prompt_logprobs >= 0) {
-        const struct buf *scores = &gen->choices[0].prompt_logprobs;
-        buf_append_str(&body, ",\"prompt_logprobs\":[");
-        buf_append_str(&body, scores->len ? scores->data : "null");
-        buf_append_char(&body, ']');
+        buf_append_str(body, ",\"prompt_logprobs\":");
+        gen_write_prompt_logprobs(body, &gen->choices[0]);
     }
     if (gen->api->endpoint == ENDPOINT_CHAT && gen->request.return_token_ids) {
-        buf_append_str(&body, ",\"prompt_token_ids\":[");
-        gen_write_ids(&body, gen->prompts[0].ids.ids, gen->prompts[0].ids.n);
-        buf_append_char(&body, ']');
+        buf_append_str(body, ",\"prompt_token_ids\":[");
+        gen_write_ids(body, gen->prompts[0].ids.ids, gen->prompts[0].ids.n);
+        buf_append_char(body, ']');
     }
-    buf_append_char(&body, '}');
+    buf_append_char(body, '}');
+}
+
+/* Bytes that write_whole has to read, about. */
+static size_t whole_size(const struct generation *gen) {
+    size_t size = 0;
+    for (uint32_t i = 0; i < gen->n_choices; i++) {
+        const struct choice *c = &gen->choices[i];
+        size += c->delta.len + c->id_items.len + c->prompt_scores.len + c->logprobs.tokens.len +
+                c->logprobs.values.len + c->logprobs.tops.len + c->logprobs.offsets.len;
+        if (gen->request.return_token_ids)
+            size += c->prompt->ids.n * sizeof(token_id);
+    }
+    return size;
+}
+
+static void send_whole(struct generation *gen) {
     fill_access(gen);
-    exchange_reply_json(gen->x, &body);
-    buf_fini(&body);
+    exchange_reply_json(gen->x, &gen->reply);
     end(gen);
+}
+
+static void reply_job(uv_work_t *work) {
+    struct generation *gen = work->data;
+    write_whole(gen, &gen->reply);
+}
+
+static void after_reply_job(uv_work_t *work, int status) {
+    struct generation *gen = work->data;
+    struct server *server = gen->x->server;
+    server->n_jobs--;
+    if (status < 0) /* cancelled: it was not written */
+        gen->reply.failed = true;
+    if (exchange_is_gone(gen->x))
+        end(gen);
+    else
+        send_whole(gen);
+    server_maybe_quit(server);
+}
+
+static void reply_whole(struct generation *gen) {
+    if (whole_size(gen) <= WRITE_ON_LOOP_BYTES) {
+        write_whole(gen, &gen->reply);
+        send_whole(gen);
+        return;
+    }
+    gen->phase = GEN_REPLYING;
+    gen->work.data = gen;
+    gen->x->server->n_jobs++;
+    /* Fails only without a callback. */
+    (void)uv_queue_work(&gen->x->server->loop, &gen->work, reply_job, after_reply_job);
 }
 
 /* ---- events ---- */
@@ -629,6 +679,8 @@ void generation_abort_all(struct server *server) {
             reject(gen, -ESHUTDOWN, &(struct error){.message = "The server is shutting down."});
             continue;
         }
+        if (gen->phase == GEN_REPLYING)
+            continue; /* its reply is about to be sent */
         struct exchange *x = gen->x;
         exchange_ref(x);
         cancel_open(gen, ABORT_SHUTDOWN);

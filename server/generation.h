@@ -60,9 +60,10 @@ struct choice {
     struct buf delta;    /* text since the last chunk; whole: all of it */
     struct buf id_items; /* return_token_ids: ids as JSON items, as delta */
     struct logprob_items logprobs;
-    struct buf prompt_logprobs; /* JSON items, one per prompt token so far */
-    uint32_t n_scored;          /* prompt rows whose score was taken */
-    uint64_t text_offset;       /* characters, of the next logprobs entry */
+    struct buf prompt_scores; /* prompt_logprobs, first choice of a prompt: struct kept_score each;
+                                 JSON is made of them with the response */
+    uint32_t n_scored;        /* prompt rows whose score was taken */
+    uint64_t text_offset;     /* characters, of the next logprobs entry */
 
     uint32_t n_generated, n_cached, n_preemptions;
     uint64_t scheduled_us, first_token_us, last_token_us; /* 0: not yet */
@@ -91,7 +92,8 @@ struct gen_api {
                         const struct token_logprob *top, uint32_t n_top);
 };
 
-enum gen_phase { GEN_PREPARING, GEN_RUNNING, GEN_ENDED };
+/* REPLYING: all choices have ended, and a job writes the whole response. */
+enum gen_phase { GEN_PREPARING, GEN_RUNNING, GEN_REPLYING, GEN_ENDED };
 
 struct generation {
     struct exchange *x;
@@ -123,7 +125,8 @@ struct generation {
     int64_t created;
     const char *model;
 
-    uv_work_t work; /* the job of gen_prepare.c */
+    struct buf reply; /* the whole response, if it is large */
+    uv_work_t work;   /* the job of gen_prepare.c, later the one that writes the reply */
     int job_result;
     struct error job_error;
 };
@@ -162,6 +165,8 @@ const char *choice_finish_name(const struct choice *choice);
 bool choice_has_news(const struct choice *choice); /* something for a chunk */
 void choice_clear_news(struct choice *choice);     /* it was written */
 
+/* The list of prompt_logprobs that the choice shows. */
+void gen_write_prompt_logprobs(struct buf *out, const struct choice *choice);
 void gen_write_usage(struct buf *out, const struct generation *gen);
 void gen_write_stop_reason(struct buf *out, const struct choice *choice);
 void gen_write_float(struct buf *out, float value);

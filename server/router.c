@@ -10,11 +10,11 @@ static const struct route routes[] = {
     {METHOD_GET, "/v1/models/", true, api_model},
     {METHOD_POST, "/tokenize", true, api_tokenize},
     {METHOD_POST, "/detokenize", true, api_detokenize},
-    {METHOD_GET, "/health", false, api_health},
-    {METHOD_GET, "/ready", false, api_ready},
-    {METHOD_GET, "/live", false, api_live},
+    {METHOD_GET, "/health", false, api_health, .is_probe = true},
+    {METHOD_GET, "/ready", false, api_ready, .is_probe = true},
+    {METHOD_GET, "/live", false, api_live, .is_probe = true},
     {METHOD_GET, "/version", false, api_version},
-    {METHOD_GET, "/metrics", false, api_metrics},
+    {METHOD_GET, "/metrics", false, api_metrics, .is_probe = true},
 };
 
 enum { N_ROUTES = sizeof routes / sizeof routes[0] };

@@ -20,6 +20,7 @@ struct route {
     const char *path;        /* a trailing slash: what follows it is the handler's */
     bool needs_model;        /* 503 while loading or draining */
     void (*handle)(struct exchange *exchange);
+    bool is_probe; /* asked by machines all the time: in the access log at level debug only */
 };
 
 enum { ROUTER_MAX_ROUTES = 32 };

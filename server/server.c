@@ -20,28 +20,14 @@
 
 enum { LISTEN_BACKLOG = 1024, SPARE_DESCRIPTORS = 64, ABORT_GRACE_MS = 500, SECOND_US = 1000000 };
 
-struct server_options server_options_defaults(void) {
-    return (struct server_options){
-        .host = "127.0.0.1",
-        .port = 8000,
-        .version = "unknown",
-        .log_format = SERVER_LOG_TEXT,
-        .log_level = SERVER_LOG_INFO,
-        .access_log = true,
-        .log_fd = 2,
-        .max_connections = 4096,
-        .max_body_bytes = 16 << 20,
-        .max_buffered_bytes = 256 << 20,
-        .max_stream_queue_bytes = 64 << 10,
-        .max_n = 16,
-        .max_sequences = 1024,
-        .keep_alive_timeout_us = 75 * SECOND_US,
-        .header_timeout_us = 10 * SECOND_US,
-        .body_timeout_us = 30 * SECOND_US,
-        .write_timeout_us = 30 * SECOND_US,
-        .drain_timeout_us = 30 * SECOND_US,
-        .handle_signals = true,
-    };
+/* The limits that no option sets. */
+static void fill_limits(struct server_options *options) {
+    if (options->max_stream_queue_bytes == 0)
+        options->max_stream_queue_bytes = 64 << 10;
+    if (options->max_n == 0)
+        options->max_n = 16;
+    if (options->max_sequences == 0)
+        options->max_sequences = 1024;
 }
 
 struct model_names server_model_names(const struct server *server) {
@@ -220,8 +206,6 @@ static int check_options(const struct server_options *options, struct error *ret
                                "the budget for buffered bytes (%zu) must be at least the largest "
                                "request body (%zu)",
                                options->max_buffered_bytes, options->max_body_bytes);
-    if (options->max_n == 0 || options->max_sequences == 0)
-        return error_set_param(reterr, -EINVAL, "max_n", "a request must be allowed one choice");
     return 0;
 }
 
@@ -241,6 +225,7 @@ int server_create(const struct server_options *options, struct server **ret_serv
     if (!server)
         return error_set(reterr, -ENOMEM, "not enough memory for the server");
     server->options = *options;
+    fill_limits(&server->options);
     server->http_limits = http_limits_defaults();
     server->http_limits.max_body = options->max_body_bytes;
     server->log = (struct log){

@@ -30,8 +30,8 @@ struct server;
 enum server_log_format { SERVER_LOG_TEXT, SERVER_LOG_JSON };
 enum server_log_level { SERVER_LOG_ERROR, SERVER_LOG_WARNING, SERVER_LOG_INFO, SERVER_LOG_DEBUG };
 
-/* Plain value, lent to server_create (the strings until server_destroy). Start from
- * server_options_defaults(). */
+/* Plain value, lent to server_create (the strings until server_destroy). Nothing here has a default
+ * but the three limits that no option of `kvasir serve` sets; its table has the others. */
 struct server_options {
     const char *host;    /* a name or a numeric address */
     uint16_t port;       /* 0: any free one, see server_port() */
@@ -54,9 +54,9 @@ struct server_options {
     size_t max_buffered_bytes; /* of all clients: bodies, what is parsed of them, unread replies;
                                   at least max_body_bytes. Beyond: 503 with retry-after */
     size_t max_stream_queue_bytes;  /* a reader may be so far behind for each sequence of its
-                                       stream (16 at least); beyond: cancel */
-    uint32_t max_n;                 /* choices per prompt */
-    uint32_t max_sequences;         /* of one request: prompts times n */
+                                       stream (16 at least); beyond: cancel. 0: 64 KiB */
+    uint32_t max_n;                 /* choices per prompt. 0: 16 */
+    uint32_t max_sequences;         /* of one request: prompts times n. 0: 1024 */
     uint64_t keep_alive_timeout_us; /* an idle connection */
     uint64_t header_timeout_us;     /* first byte to end of the head */
     uint64_t body_timeout_us;       /* longer only at a good rate */
@@ -67,8 +67,6 @@ struct server_options {
 
     bool handle_signals; /* SIGTERM and SIGINT drain, a second one stops */
 };
-
-struct server_options server_options_defaults(void);
 
 /* What answers requests once the model is there. Lent until server_run has returned. */
 struct service {

@@ -96,33 +96,31 @@ static void start_scheduler(struct fixture *f, const struct fixture_options *o) 
         fail_msg("scheduler: %s", error.message);
 }
 
-static struct server_options server_options_of(const struct fixture_options *o, int log_fd) {
-    struct server_options options = server_options_defaults();
-    options.port = 0;
-    options.version = "0.0.test";
-    options.handle_signals = false;
-    options.log_fd = log_fd;
-    options.log_format = o->log_json ? SERVER_LOG_JSON : SERVER_LOG_TEXT;
-    options.served_model_names = o->model_names;
-    options.n_served_model_names = o->n_model_names;
-    options.allowed_hosts = o->allowed_hosts;
-    options.n_allowed_hosts = o->n_allowed_hosts;
-    options.max_connections = o->max_connections ? o->max_connections : 64;
-    if (o->max_body)
-        options.max_body_bytes = o->max_body;
-    if (o->max_buffered)
-        options.max_buffered_bytes = o->max_buffered;
-    if (o->max_stream_queue)
-        options.max_stream_queue_bytes = o->max_stream_queue;
-    if (o->header_timeout_us)
-        options.header_timeout_us = o->header_timeout_us;
-    if (o->keep_alive_timeout_us)
-        options.keep_alive_timeout_us = o->keep_alive_timeout_us;
-    if (o->write_timeout_us)
-        options.write_timeout_us = o->write_timeout_us;
-    if (o->drain_timeout_us)
-        options.drain_timeout_us = o->drain_timeout_us;
-    return options;
+struct server_options fixture_server_options(const struct fixture_options *o, int log_fd) {
+    const uint64_t second_us = 1000000;
+    return (struct server_options){
+        .host = "127.0.0.1",
+        .version = "0.0.test",
+        .served_model_names = o->model_names,
+        .n_served_model_names = o->n_model_names,
+        .allowed_hosts = o->allowed_hosts,
+        .n_allowed_hosts = o->n_allowed_hosts,
+        .log_format = o->log_json ? SERVER_LOG_JSON : SERVER_LOG_TEXT,
+        .log_level = o->log_level ? o->log_level : SERVER_LOG_INFO,
+        .access_log = true,
+        .log_fd = log_fd,
+        .max_connections = o->max_connections ? o->max_connections : 64,
+        .max_body_bytes = o->max_body ? o->max_body : 16 << 20,
+        .max_buffered_bytes = o->max_buffered ? o->max_buffered : 256 << 20,
+        .max_stream_queue_bytes = o->max_stream_queue,
+        .keep_alive_timeout_us =
+            o->keep_alive_timeout_us ? o->keep_alive_timeout_us : 75 * second_us,
+        .header_timeout_us = o->header_timeout_us ? o->header_timeout_us : 10 * second_us,
+        .body_timeout_us = 30 * second_us,
+        .write_timeout_us = o->write_timeout_us ? o->write_timeout_us : 30 * second_us,
+        .drain_timeout_us = o->drain_timeout_us ? o->drain_timeout_us : 30 * second_us,
+        .seed = 1,
+    };
 }
 
 struct fixture *fixture_start(const struct fixture_options *o) {
@@ -133,7 +131,7 @@ struct fixture *fixture_start(const struct fixture_options *o) {
     f->n_blocks = o->n_blocks ? o->n_blocks : 256;
 
     struct error error = {0};
-    const struct server_options options = server_options_of(o, fileno(f->log));
+    const struct server_options options = fixture_server_options(o, fileno(f->log));
     if (server_create(&options, &f->server, &error) < 0 || server_bind(f->server, &error) < 0)
         fail_msg("server: %s", error.message);
 

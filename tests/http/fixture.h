@@ -19,31 +19,33 @@ struct fixture;
 
 /* Zeroed: the defaults in parentheses. */
 struct fixture_options {
-    const char *script;             /* what every sequence says, then eos (NULL: random bytes) */
-    bool loading;                   /* no service is set */
-    bool no_template;               /* the model has no chat template */
-    bool log_json;                  /* (text) */
-    uint32_t max_model_len;         /* (512) */
-    uint32_t n_blocks;              /* (256 of 16 slots) */
-    uint32_t max_num_seqs;          /* (16) */
-    uint32_t max_queue;             /* (0: no limit) */
-    uint64_t step_us;               /* (0) */
-    uint32_t nan_every;             /* (0) */
-    size_t max_body;                /* (16 MiB) */
-    size_t max_buffered;            /* (256 MiB) */
-    size_t max_stream_queue;        /* (64 KiB) */
-    uint32_t max_connections;       /* (64) */
-    uint64_t header_timeout_us;     /* (10 s) */
-    uint64_t keep_alive_timeout_us; /* (75 s) */
-    uint64_t write_timeout_us;      /* (30 s) */
-    uint64_t drain_timeout_us;      /* (30 s) */
-    const char *model_name;         /* the service's ("fake") */
-    const char *const *model_names; /* served ones (none) */
+    const char *script;              /* what every sequence says, then eos (NULL: random bytes) */
+    bool loading;                    /* no service is set */
+    bool no_template;                /* the model has no chat template */
+    enum server_log_level log_level; /* (info; error cannot be asked for) */
+    bool log_json;                   /* (text) */
+    uint32_t max_model_len;          /* (512) */
+    uint32_t n_blocks;               /* (256 of 16 slots) */
+    uint32_t max_num_seqs;           /* (16) */
+    uint32_t max_queue;              /* (0: no limit) */
+    uint64_t step_us;                /* (0) */
+    uint32_t nan_every;              /* (0) */
+    size_t max_body;                 /* (16 MiB) */
+    size_t max_buffered;             /* (256 MiB) */
+    size_t max_stream_queue;         /* (64 KiB) */
+    uint32_t max_connections;        /* (64) */
+    uint64_t header_timeout_us;      /* (10 s) */
+    uint64_t keep_alive_timeout_us;  /* (75 s) */
+    uint64_t write_timeout_us;       /* (30 s) */
+    uint64_t drain_timeout_us;       /* (30 s) */
+    const char *model_name;          /* the service's ("fake") */
+    const char *const *model_names;  /* served ones (none) */
     uint32_t n_model_names;
     const char *const *allowed_hosts;
     uint32_t n_allowed_hosts;
 };
 
+struct server_options fixture_server_options(const struct fixture_options *options, int log_fd);
 struct fixture *fixture_start(const struct fixture_options *options);
 void fixture_stop(struct fixture *fixture); /* checks that nothing leaked: blocks, sequences */
 struct server *fixture_server(struct fixture *fixture);

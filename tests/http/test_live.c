@@ -423,6 +423,9 @@ static void test_connections_are_capped(void **state) {
     (void)state;
     struct fixture *f = fixture_start(&(struct fixture_options){.max_connections = 3});
     int fds[3];
+    while (metric(f, "kvasir_http_connections") > 1) /* those of the fixture are not closed yet */
+        pause_ms(1);
+    pause_ms(50);
     pause_ms(200); /* until the connection that saw the service is gone */
     for (int i = 0; i < 3; i++)
         fds[i] = fixture_connect(f);
@@ -631,12 +634,51 @@ static void test_drain_timeout_gives_every_stream_its_error(void **state) {
     fixture_stop(f);
 }
 
+static void test_log_level_is_the_least_that_is_written(void **state) {
+    (void)state;
+    static const enum server_log_level levels[3] = {SERVER_LOG_WARNING, SERVER_LOG_INFO,
+                                                    SERVER_LOG_DEBUG};
+    for (int i = 0; i < 3; i++) {
+        struct fixture *f =
+            fixture_start(&(struct fixture_options){.script = "a", .log_level = levels[i]});
+        struct response response = {0};
+        client_request(f, "POST", "/v1/completions", "{\"prompt\":\"x\"}", &response);
+        response_free(&response);
+        char *log = fixture_log(f);
+        assert_int_equal(strstr(log, "/v1/completions") != NULL, levels[i] >= SERVER_LOG_INFO);
+        free(log);
+        fixture_stop(f);
+    }
+}
+
+static void test_probes_are_logged_for_debugging_only(void **state) {
+    (void)state;
+    static const char *const paths[] = {"/health", "/live", "/ready", "/metrics"};
+    for (int debug = 0; debug < 2; debug++) {
+        struct fixture *f = fixture_start(&(struct fixture_options){
+            .script = "a", .log_level = debug ? SERVER_LOG_DEBUG : SERVER_LOG_INFO});
+        struct response response = {0};
+        for (size_t i = 0; i < 4; i++) {
+            client_request(f, "GET", paths[i], NULL, &response);
+            assert_int_equal(response.status, 200);
+            response_free(&response);
+        }
+        client_request(f, "GET", "/version", NULL, &response);
+        response_free(&response);
+        char *log = fixture_log(f);
+        assert_non_null(strstr(log, "/version"));
+        for (size_t i = 0; i < 4; i++)
+            assert_int_equal(strstr(log, paths[i]) != NULL, debug);
+        free(log);
+        fixture_stop(f);
+    }
+}
+
 static void test_port_in_use_is_explained(void **state) {
     (void)state;
     struct fixture *f = fixture_start(&(struct fixture_options){.script = "a"});
-    struct server_options options = server_options_defaults();
+    struct server_options options = fixture_server_options(&(struct fixture_options){0}, 2);
     options.port = server_port(fixture_server(f));
-    options.handle_signals = false;
     struct server *second;
     struct error error = {0};
     assert_int_equal(server_create(&options, &second, &error), 0);
@@ -731,6 +773,79 @@ static void test_large_body_is_parsed_off_the_loop(void **state) {
     assert_int_equal(response.status, 400);
     response_free(&response);
     buf_fini(&body);
+    fixture_stop(f);
+}
+
+/* A completions body with a prompt of n letters; the caller ends it with buf_fini. */
+static struct buf body_with_prompt(const char *fields, int n) {
+    struct buf body = {0};
+    buf_printf(&body, "{%s,\"prompt\":\"", fields);
+    for (int i = 0; i < n; i++)
+        buf_append_char(&body, (char)('a' + i % 26));
+    buf_append_str(&body, "\"}");
+    assert_false(buf_failed(&body));
+    return body;
+}
+
+/* The choices of a prompt show one list of scores, which was computed for the first of them. */
+static void test_prompt_logprobs_are_scored_once(void **state) {
+    (void)state;
+    struct fixture *f = fixture_start(
+        &(struct fixture_options){.script = "a", .max_model_len = 4096, .n_blocks = 1024});
+    struct buf body = body_with_prompt("\"n\":2,\"prompt_logprobs\":3", 2000);
+    for (int i = 0; i < 2; i++) {
+        struct response response = {0};
+        client_request(f, "POST", "/v1/completions", body.data, &response);
+        assert_int_equal(response.status, 200);
+        json_t *root = json_loads(response.body, 0, NULL);
+        assert_non_null(root); /* written by a job: it is large */
+        const json_t *choices = json_object_get(root, "choices");
+        const json_t *first = json_object_get(json_array_get(choices, 0), "prompt_logprobs");
+        const json_t *second = json_object_get(json_array_get(choices, 1), "prompt_logprobs");
+        assert_int_equal(json_array_size(first), 2001); /* and <bos> */
+        assert_true(json_is_null(json_array_get(first, 0)));
+        assert_non_null(json_object_get(json_array_get(first, 1), "97"));
+        assert_true(json_equal(first, second));
+        json_decref(root);
+        response_free(&response);
+    }
+    buf_fini(&body);
+    /* A scored sequence computes its whole prompt; the other one may find it in the cache. */
+    struct scheduler_stats stats;
+    fixture_stats(f, &stats);
+    assert_true(stats.prompt_tokens_cached >= 1900);
+    fixture_stop(f);
+}
+
+static void test_too_many_prompt_logprobs_are_refused(void **state) {
+    (void)state;
+    struct fixture *f = fixture_start(&(struct fixture_options){.script = "a"});
+    struct buf body = body_with_prompt("\"prompt_logprobs\":20", 25000);
+    struct response response = {0};
+    client_request(f, "POST", "/v1/completions", body.data, &response);
+    buf_fini(&body);
+    assert_int_equal(response.status, 400);
+    assert_non_null(strstr(response.body, "\"param\":\"prompt_logprobs\""));
+    response_free(&response);
+    fixture_stop(f);
+}
+
+/* Clients that leave while a job writes their reply. */
+static void test_disconnect_while_a_large_reply_is_written(void **state) {
+    (void)state;
+    uint64_t seed = 3;
+    struct fixture *f = fixture_start(
+        &(struct fixture_options){.script = "a", .max_model_len = 4096, .n_blocks = 1024});
+    struct buf body = body_with_prompt("\"prompt_logprobs\":3", 2000);
+    for (int i = 0; i < 40; i++) {
+        const int fd = send_completion(f, body.data);
+        const struct timespec time = {.tv_nsec = (long)(test_random(&seed) % 12000) * 1000};
+        (void)nanosleep(&time, NULL); /* a short sleep is fine */
+        (void)close(fd);              /* the test */
+    }
+    buf_fini(&body);
+    assert_true(fixture_wait_idle(f, 5000));
+    wait_for_buffered(f, 0, 0);
     fixture_stop(f);
 }
 
@@ -917,9 +1032,14 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_loading_becomes_ready),
         cmocka_unit_test(test_drain_finishes_what_runs_and_ends),
         cmocka_unit_test(test_drain_timeout_gives_every_stream_its_error),
+        cmocka_unit_test(test_log_level_is_the_least_that_is_written),
+        cmocka_unit_test(test_probes_are_logged_for_debugging_only),
         cmocka_unit_test(test_port_in_use_is_explained),
         cmocka_unit_test(test_parallel_streams_equal_single_runs),
         cmocka_unit_test(test_large_body_is_parsed_off_the_loop),
+        cmocka_unit_test(test_prompt_logprobs_are_scored_once),
+        cmocka_unit_test(test_too_many_prompt_logprobs_are_refused),
+        cmocka_unit_test(test_disconnect_while_a_large_reply_is_written),
         cmocka_unit_test(test_metrics_are_what_clients_saw),
         cmocka_unit_test(test_scrape_does_not_wait_for_a_step),
         cmocka_unit_test(test_promtool_is_content),

@@ -8,6 +8,7 @@
 #include "kvasir/mem.h"
 
 #include "access_log.h"
+#include "exchange.h"
 #include "http_request.h"
 #include "http_response.h"
 #include "metrics.h"
@@ -156,6 +157,23 @@ static void test_reader_without_memory(void **state) {
     }
 }
 
+/* What does not fit or would break the head is refused, not fatal, and leaves nothing behind. */
+static void test_header_values_are_checked(void **state) {
+    (void)state;
+    struct exchange x = {.server = NULL};
+    char long_value[300];
+    memset(long_value, 'v', sizeof long_value);
+    long_value[256] = '\0';
+    assert_int_equal(exchange_header(&x, "a", "%s", long_value), -EMSGSIZE);
+    assert_int_equal(exchange_header(&x, "a", "%s", "x\r\nset-cookie: y"), -EINVAL);
+    assert_int_equal(exchange_header(&x, "a", "%s", "\x7f"), -EINVAL);
+    assert_int_equal(x.headers.len, 0);
+    long_value[255] = '\0';
+    assert_int_equal(exchange_header(&x, "a", "%s", long_value), 0);
+    assert_int_equal(x.headers.len, 255 + 5);
+    buf_fini(&x.headers);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_seq_map_finds_what_was_added),
@@ -163,6 +181,7 @@ int main(void) {
         cmocka_unit_test(test_histogram_bounds_are_inclusive),
         cmocka_unit_test(test_error_body_has_openais_shape),
         cmocka_unit_test(test_log_never_blocks),
+        cmocka_unit_test(test_header_values_are_checked),
         cmocka_unit_test(test_log_cannot_be_forged),
         cmocka_unit_test(test_reader_without_memory),
     };
