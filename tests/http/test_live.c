@@ -171,6 +171,79 @@ static void test_random_aborts_leave_nothing(void **state) {
     fixture_stop(f);
 }
 
+/* ---- clients that end their side and wait (nc -N) ---- */
+
+/* The final response: "100 Continue" may come before it. */
+static bool read_final(int fd, struct response *ret_response) {
+    while (client_read(fd, ret_response, false)) {
+        if (ret_response->status != 100)
+            return true;
+        response_free(ret_response);
+    }
+    return false;
+}
+
+static void test_half_closed_client_gets_its_whole_answer(void **state) {
+    (void)state;
+    struct fixture *f =
+        fixture_start(&(struct fixture_options){.script = "the answer", .step_us = 20000});
+    /* Two at once: the second is read when the first was answered. */
+    const int fd = send_completion(f, "{\"prompt\":\"x\"}");
+    send_completion_on(fd, "{\"prompt\":\"y\"}");
+    assert_int_equal(shutdown(fd, SHUT_WR), 0);
+    struct response response;
+    for (int i = 0; i < 2; i++) {
+        assert_true(read_final(fd, &response));
+        assert_int_equal(response.status, 200);
+        assert_true(response.complete);
+        assert_non_null(strstr(response.body, "\"text\":\"the answer\""));
+        response_free(&response);
+    }
+    assert_true(client_at_end(fd, 2000));
+    (void)close(fd); /* closed by the server */
+
+    /* HTTP/1.0 knows no 100. */
+    const char *request = "POST /v1/completions HTTP/1.0\r\nContent-Length: 14\r\n\r\n"
+                          "{\"prompt\":\"x\"}";
+    const int old = fixture_connect(f);
+    client_send(old, request, strlen(request));
+    assert_int_equal(shutdown(old, SHUT_WR), 0);
+    assert_true(client_read(old, &response, false));
+    assert_int_equal(response.status, 200);
+    assert_true(response.complete);
+    response_free(&response);
+    (void)close(old); /* closed by the server */
+    fixture_stop(f);
+}
+
+static void test_half_closed_stream_is_cancelled(void **state) {
+    (void)state;
+    struct fixture *f = fixture_start(
+        &(struct fixture_options){.step_us = 2000, .max_model_len = 4096, .n_blocks = 512});
+    static const int paddings[2] = {10, 200000}; /* parsed on the loop, and in a job */
+    for (int i = 0; i < 2; i++) {
+        for (int late = 0; late < 2; late++) {
+            struct buf body = {0};
+            buf_append_str(&body, "{\"prompt\":\"x\",\"max_tokens\":4000,\"ignore_eos\":true,"
+                                  "\"stream\":true,\"user\":\"");
+            for (int n = 0; n < paddings[i]; n++)
+                buf_append_char(&body, 'y');
+            buf_append_str(&body, "\"}");
+            const int fd = send_completion(f, body.data);
+            buf_fini(&body);
+            if (late)
+                WAIT_FOR(f, stats.n_running == 1);
+            assert_int_equal(shutdown(fd, SHUT_WR), 0);
+            for (int n = 0; n < 2000 && metric(f, "kvasir_http_connections") > 1; n++)
+                pause_ms(1);
+            assert_true(metric(f, "kvasir_http_connections") == 1); /* the scrape's own */
+            assert_true(fixture_wait_idle(f, 500));
+            (void)close(fd); /* closed by the server */
+        }
+    }
+    fixture_stop(f);
+}
+
 /* ---- readers that do not read ---- */
 
 static void test_slow_reader_is_cut_off_and_the_others_are_not(void **state) {
@@ -1016,6 +1089,8 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_disconnect_of_a_whole_request_frees_the_sequence),
         cmocka_unit_test(test_disconnect_in_the_queue_and_in_prefill),
         cmocka_unit_test(test_random_aborts_leave_nothing),
+        cmocka_unit_test(test_half_closed_client_gets_its_whole_answer),
+        cmocka_unit_test(test_half_closed_stream_is_cancelled),
         cmocka_unit_test(test_slow_reader_is_cut_off_and_the_others_are_not),
         cmocka_unit_test(test_healthy_reader_of_large_writes_is_not_cut),
         cmocka_unit_test(test_stuck_reader_is_cut_off_in_time),
