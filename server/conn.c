@@ -18,6 +18,7 @@ enum {
     MIN_BODY_RATE = 1 << 10,   /* bytes per second, below: 408 */
     GOOD_BODY_RATE = 64 << 10, /* a body at this rate may take longer than body_timeout_us */
     LINGER_MS = 1000,
+    PEER_CHECK_MS = 50, /* whether a half-closed peer has reset the connection */
 };
 
 struct conn {
@@ -87,6 +88,10 @@ struct conn_backlog conn_backlog(struct conn *conn) {
     };
 }
 
+bool conn_is_half_closed(const struct conn *conn) {
+    return conn->half_closed;
+}
+
 bool conn_is_idle(const struct conn *conn) {
     return !conn->exchange && !conn->reader && conn_queued_bytes(conn) == 0;
 }
@@ -138,6 +143,8 @@ static void arm_for_state(struct conn *conn) {
         arm(conn, options->write_timeout_us / 1000);
     else if (conn->ending)
         arm(conn, LINGER_MS);
+    else if (conn->exchange && conn->half_closed)
+        arm(conn, PEER_CHECK_MS);
     else if (conn->exchange)
         (void)uv_timer_stop(&conn->timer); /* always succeeds */
     else if (!conn->reader)
@@ -158,6 +165,15 @@ static bool body_is_fast_enough(const struct conn *conn) {
     return rate >= MIN_BODY_RATE && (elapsed_us < limit_us || rate >= GOOD_BODY_RATE);
 }
 
+/* Reading is over after the peer's end, so that nothing else tells of a reset. */
+static bool has_socket_error(const struct conn *conn) {
+    uv_os_fd_t fd;
+    int error = 0;
+    socklen_t len = sizeof error;
+    return uv_fileno((const uv_handle_t *)&conn->tcp, &fd) < 0 ||
+           getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0 || error != 0;
+}
+
 static void on_timer(uv_timer_t *timer) {
     struct conn *conn = timer->data;
     const size_t queued = conn_queued_bytes(conn);
@@ -172,6 +188,10 @@ static void on_timer(uv_timer_t *timer) {
                     "%s does not read: connection closed with %zu bytes queued", conn->peer,
                     queued);
         conn_close(conn);
+        return;
+    }
+    if (conn->half_closed && conn->exchange && !has_socket_error(conn)) {
+        arm(conn, PEER_CHECK_MS);
         return;
     }
     if (!conn->reader || conn->ending || conn->exchange) {
@@ -300,7 +320,7 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret_buf) {
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf);
 
 static void set_reading(struct conn *conn, bool on) {
-    if (conn->closing || conn->reading == on)
+    if (conn->closing || conn->half_closed || conn->reading == on)
         return;
     conn->reading = on;
     if (!on)
@@ -376,6 +396,16 @@ static size_t feed(struct conn *conn, const char *bytes, size_t len) {
     return n;
 }
 
+/* Of what a half-closed peer has sent all is answered or can never be complete. */
+static void end_half_closed(struct conn *conn) {
+    if (conn->closing || conn->ending || conn->exchange)
+        return;
+    if (conn->unread.len > 0 && conn_queued_bytes(conn) > 0)
+        return; /* on_written goes on with it */
+    conn->ending = true;
+    end_after_writes(conn);
+}
+
 /* Reads requests from what was left over and then from bytes, one at a time. */
 static void process(struct conn *conn, const char *bytes, size_t len) {
     struct buf joined = conn->unread;
@@ -407,19 +437,39 @@ static void process(struct conn *conn, const char *bytes, size_t len) {
             conn_close(conn);
     }
     buf_fini(&joined);
+    if (conn->half_closed) {
+        end_half_closed(conn);
+        return;
+    }
     /* The only case in which a client's end goes unnoticed while its request runs: it has sent
      * more than MAX_UNREAD_BYTES of further requests. */
     set_reading(conn, conn->unread.len <= MAX_UNREAD_BYTES);
+}
+
+/* The peer's end came while its request runs. It may be waiting for the answer. */
+static void on_end_of_waiting_peer(struct conn *conn) {
+    conn->half_closed = true;
+    conn->reading = false; /* libuv has stopped */
+    if (!exchange_is_http_1_0(conn->exchange)) {
+        struct buf line = {0};
+        buf_append_str(&line, "HTTP/1.1 100 Continue\r\n\r\n");
+        conn_write(conn, &line);
+        buf_fini(&line);
+    }
+    arm_for_state(conn);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
     struct conn *conn = stream->data;
     if (n == 0)
         return;
+    if (n == UV_EOF && conn->exchange && !conn->ending && exchange_outlives_eof(conn->exchange)) {
+        on_end_of_waiting_peer(conn);
+        return;
+    }
     if (n < 0) {
         conn->half_closed = n == UV_EOF;
-        /* A client that ends its side while its request runs is gone: nothing else would tell us
-         * of one that was killed. A reply that is already on its way may still be read. */
+        /* A reply that is already on its way may still be read. */
         if (n == UV_EOF && !conn->exchange && conn_queued_bytes(conn) > 0 && !conn->reader) {
             conn->ending = true;
             set_reading(conn, false);

@@ -6,6 +6,11 @@
  * (an exchange runs), ending (flushes what it has to say, then lingers and closes). While an
  * exchange runs it keeps reading, because that is how a client that went away is noticed. It dies
  * in its close callback. Loop thread only.
+ *
+ * The end of a peer's side (FIN) is both what a client sends that was killed and what one sends
+ * that has said all and waits (`nc -N`). A stream takes it for the former. For any other answer
+ * the peer is asked: "100 Continue", which every client of HTTP/1.1 skips, makes the kernel of a
+ * peer that is gone reply with a reset.
  */
 #ifndef KVASIR_SERVER_CONN_H
 #define KVASIR_SERVER_CONN_H
@@ -45,7 +50,8 @@ void conn_exchange_done(struct conn *conn, bool close);
 /* Ends it now; a running exchange is told that its client is gone. */
 void conn_close(struct conn *conn);
 
-bool conn_is_idle(const struct conn *conn); /* no request begun, nothing left to send */
+bool conn_is_half_closed(const struct conn *conn); /* the peer has ended its side */
+bool conn_is_idle(const struct conn *conn);        /* no request begun, nothing left to send */
 const char *conn_peer(const struct conn *conn);
 struct server *conn_server(const struct conn *conn);
 struct conn *conn_of_link(struct list *link); /* an element of server::conns */

@@ -286,6 +286,20 @@ void exchange_reject(struct exchange *x, int code, const struct error *error) {
 
 /* ---- streams ---- */
 
+void exchange_will_stream(struct exchange *x) {
+    x->will_stream = true;
+    if (x->conn && conn_is_half_closed(x->conn))
+        conn_close(x->conn);
+}
+
+bool exchange_is_http_1_0(const struct exchange *x) {
+    return x->request->http_1_0;
+}
+
+bool exchange_outlives_eof(const struct exchange *x) {
+    return !x->will_stream && !x->streaming;
+}
+
 void exchange_stream_begin(struct exchange *x) {
     INVARIANT(!x->streaming);
     x->streaming = true;

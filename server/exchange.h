@@ -47,8 +47,9 @@ struct exchange {
     char request_id[EXCHANGE_MAX_ID + 1];
     struct buf headers; /* extra ones, complete lines */
     uint32_t n_refs;
-    bool close;     /* the connection ends with this response */
-    bool streaming; /* stream_begin was called */
+    bool close;       /* the connection ends with this response */
+    bool will_stream; /* exchange_will_stream was called */
+    bool streaming;   /* stream_begin was called */
     bool chunked;
     bool done;
 };
@@ -90,6 +91,11 @@ void exchange_error(struct exchange *x, int status, const char *code, const char
  * model_not_found, -EAGAIN 429 with Retry-After, -ESHUTDOWN and -ENOMEM 503, others 500.
  */
 void exchange_reject(struct exchange *x, int code, const struct error *error);
+
+/* The answer will be a stream: a client that has ended its side (now or later) is gone. */
+void exchange_will_stream(struct exchange *x);
+bool exchange_is_http_1_0(const struct exchange *x);
+bool exchange_outlives_eof(const struct exchange *x); /* its client may end its side and wait */
 
 /* A response in pieces: server-sent events. The bytes are taken out of the buf. */
 void exchange_stream_begin(struct exchange *x);

@@ -545,6 +545,8 @@ static void after_job(uv_work_t *work, int status) {
     struct server *server = gen->x->server;
     server->n_jobs--;
     give_back_preparation(gen);
+    if (gen->request.stream)
+        exchange_will_stream(gen->x); /* may find the client gone */
     if (exchange_is_gone(gen->x))
         end(gen);
     else if (status < 0 || gen->job_result < 0)

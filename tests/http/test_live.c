@@ -5,6 +5,7 @@
  */
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 
 #include "kvasir/buf.h"
 #include "kvasir/clock.h"
+#include "kvasir/mem.h"
 
 #include "fixture.h"
 #include "support.h"
@@ -81,6 +83,16 @@ static double metric(struct fixture *f, const char *name) {
 }
 
 #define MODEL "{model_name=\"fake\",engine=\"0\"}"
+
+static void wait_for_buffered(struct fixture *f, double least, double most) {
+    for (unsigned i = 0; i < 5000; i++) {
+        const double now = metric(f, "kvasir_buffered_bytes");
+        if (now >= least && now <= most)
+            return;
+        pause_ms(1);
+    }
+    fail_msg("buffered bytes never from %.0f to %.0f", least, most);
+}
 
 /* ---- clients that go away ---- */
 
@@ -171,6 +183,79 @@ static void test_random_aborts_leave_nothing(void **state) {
     fixture_stop(f);
 }
 
+/* ---- clients that end their side and wait (nc -N) ---- */
+
+/* The final response: "100 Continue" may come before it. */
+static bool read_final(int fd, struct response *ret_response) {
+    while (client_read(fd, ret_response, false)) {
+        if (ret_response->status != 100)
+            return true;
+        response_free(ret_response);
+    }
+    return false;
+}
+
+static void test_half_closed_client_gets_its_whole_answer(void **state) {
+    (void)state;
+    struct fixture *f =
+        fixture_start(&(struct fixture_options){.script = "the answer", .step_us = 20000});
+    /* Two at once: the second is read when the first was answered. */
+    const int fd = send_completion(f, "{\"prompt\":\"x\"}");
+    send_completion_on(fd, "{\"prompt\":\"y\"}");
+    assert_int_equal(shutdown(fd, SHUT_WR), 0);
+    struct response response;
+    for (int i = 0; i < 2; i++) {
+        assert_true(read_final(fd, &response));
+        assert_int_equal(response.status, 200);
+        assert_true(response.complete);
+        assert_non_null(strstr(response.body, "\"text\":\"the answer\""));
+        response_free(&response);
+    }
+    assert_true(client_at_end(fd, 2000));
+    (void)close(fd); /* closed by the server */
+
+    /* HTTP/1.0 knows no 100. */
+    const char *request = "POST /v1/completions HTTP/1.0\r\nContent-Length: 14\r\n\r\n"
+                          "{\"prompt\":\"x\"}";
+    const int old = fixture_connect(f);
+    client_send(old, request, strlen(request));
+    assert_int_equal(shutdown(old, SHUT_WR), 0);
+    assert_true(client_read(old, &response, false));
+    assert_int_equal(response.status, 200);
+    assert_true(response.complete);
+    response_free(&response);
+    (void)close(old); /* closed by the server */
+    fixture_stop(f);
+}
+
+static void test_half_closed_stream_is_cancelled(void **state) {
+    (void)state;
+    struct fixture *f = fixture_start(
+        &(struct fixture_options){.step_us = 2000, .max_model_len = 4096, .n_blocks = 512});
+    static const int paddings[2] = {10, 200000}; /* parsed on the loop, and in a job */
+    for (int i = 0; i < 2; i++) {
+        for (int late = 0; late < 2; late++) {
+            struct buf body = {0};
+            buf_append_str(&body, "{\"prompt\":\"x\",\"max_tokens\":4000,\"ignore_eos\":true,"
+                                  "\"stream\":true,\"user\":\"");
+            for (int n = 0; n < paddings[i]; n++)
+                buf_append_char(&body, 'y');
+            buf_append_str(&body, "\"}");
+            const int fd = send_completion(f, body.data);
+            buf_fini(&body);
+            if (late)
+                WAIT_FOR(f, stats.n_running == 1);
+            assert_int_equal(shutdown(fd, SHUT_WR), 0);
+            for (int n = 0; n < 2000 && metric(f, "kvasir_http_connections") > 1; n++)
+                pause_ms(1);
+            assert_true(metric(f, "kvasir_http_connections") == 1); /* the scrape's own */
+            assert_true(fixture_wait_idle(f, 500));
+            (void)close(fd); /* closed by the server */
+        }
+    }
+    fixture_stop(f);
+}
+
 /* ---- readers that do not read ---- */
 
 static void test_slow_reader_is_cut_off_and_the_others_are_not(void **state) {
@@ -237,6 +322,20 @@ static void test_stuck_reader_is_cut_off_in_time(void **state) {
     assert_non_null(strstr(log, "took nothing for 0."));
     free(log);
     (void)close(fd); /* closed by the server */
+    fixture_stop(f);
+}
+
+static void test_disconnect_of_a_stalled_reader_frees_the_sequence(void **state) {
+    (void)state;
+    struct fixture *f = fixture_start(
+        &(struct fixture_options){.step_us = 500, .max_model_len = 4096, .n_blocks = 4096});
+    const int fd = connect_with_small_buffer(f);
+    send_completion_on(fd, "{\"prompt\":\"x\",\"max_tokens\":4000,\"ignore_eos\":true,"
+                           "\"stream\":true,\"n\":4}");
+    wait_for_buffered(f, 1, 1e9); /* its kernel takes no more */
+    (void)close(fd);              /* the test */
+    assert_true(fixture_wait_idle(f, 500));
+    wait_for_buffered(f, 0, 0);
     fixture_stop(f);
 }
 
@@ -462,16 +561,6 @@ static int send_unfinished(struct fixture *f, size_t n, size_t n_declared) {
     return fd;
 }
 
-static void wait_for_buffered(struct fixture *f, double least, double most) {
-    for (unsigned i = 0; i < 5000; i++) {
-        const double now = metric(f, "kvasir_buffered_bytes");
-        if (now >= least && now <= most)
-            return;
-        pause_ms(1);
-    }
-    fail_msg("buffered bytes never from %.0f to %.0f", least, most);
-}
-
 static void test_unfinished_bodies_share_one_budget(void **state) {
     (void)state;
     struct fixture *f = fixture_start(
@@ -561,6 +650,101 @@ static void test_large_bodies_are_parsed_in_turn(void **state) {
     }
     assert_true(metric(f, "kvasir_buffered_bytes") == 0);
     fixture_stop(f);
+}
+
+/* ---- memory that runs out ---- */
+
+/* Set before the server's threads are there and until they are gone: the seam is not theirs. */
+struct fault {
+    atomic_bool armed;
+    atomic_uint n;  /* allocations since it was armed */
+    atomic_uint at; /* the one that fails */
+};
+
+static bool should_fail(void *ctx, size_t size) {
+    (void)size;
+    struct fault *fault = ctx;
+    return atomic_load(&fault->armed) && atomic_fetch_add(&fault->n, 1) == atomic_load(&fault->at);
+}
+
+/* A refusal that a client understands. */
+static void check_refusal(const struct response *response) {
+    assert_true(response->status == 500 || response->status == 503);
+    json_t *root = json_loads(response->body, 0, NULL);
+    assert_true(json_is_string(json_object_get(json_object_get(root, "error"), "message")));
+    json_decref(root);
+}
+
+/*
+ * One chat request, over and over: in the n-th the n-th allocation fails, on whatever thread it
+ * is. It is answered, refused with a 5xx, or (where nothing can be said) its connection closed;
+ * nothing is left behind, and the next request is served.
+ */
+static void sweep_chat(bool stream) {
+    static struct fault fault;
+    char request[512];
+    char body[256];
+    const int body_len = snprintf(
+        body, sizeof body,
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}],\"max_tokens\":8,\"stop\":"
+        "[\"zz\"],\"logprobs\":true,\"top_logprobs\":2,\"logit_bias\":{\"3\":1},\"stream\":%s}",
+        stream ? "true" : "false");
+    const int len = snprintf(request, sizeof request,
+                             "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+                             "Connection: close\r\nContent-Length: %d\r\n\r\n%s",
+                             body_len, body);
+    assert_true(len > 0 && (size_t)len < sizeof request);
+
+    mem_set_fault_hook(should_fail, &fault);
+    struct fixture *f = fixture_start(&(struct fixture_options){.script = "some words"});
+    unsigned n_refused = 0;
+    unsigned n_closed = 0;
+    unsigned n_ended = 0; /* streams that broke off */
+    for (unsigned at = 0;; at++) {
+        const int fd = fixture_connect(f);
+        atomic_store(&fault.n, 0);
+        atomic_store(&fault.at, at);
+        atomic_store(&fault.armed, true);
+        client_send(fd, request, (size_t)len);
+        struct response response = {0};
+        if (!client_read(fd, &response, false))
+            n_closed++;
+        else if (response.status != 200) {
+            assert_true(response.complete);
+            check_refusal(&response);
+            n_refused++;
+        } else if (stream && (!response.complete || !strstr(response.body, "[DONE]")))
+            n_ended++; /* an error event, or a connection closed before its last chunk */
+        else
+            assert_true(response.complete);
+        const bool served = response.status == 200 && response.complete;
+        response_free(&response);
+        (void)close(fd); /* done */
+        if (!fixture_wait_idle(f, 5000))
+            fail_msg("allocation %u: a sequence is left", at);
+        atomic_store(&fault.armed, false);
+        if (atomic_load(&fault.n) <= at) { /* it made fewer: none failed */
+            assert_true(served);
+            break;
+        }
+        assert_true(at < 5000);
+    }
+    print_message("%u refused, %u closed, %u broken off\n", n_refused, n_closed, n_ended);
+    assert_true(n_refused > 20);
+    assert_true(n_closed <= 16);
+    wait_for_buffered(f, 0, 0);
+    fixture_stop(f);
+    mem_set_fault_hook(NULL, NULL);
+}
+
+static void test_whole_chat_survives_every_failed_allocation(void **state) {
+    (void)state;
+    sweep_chat(false);
+}
+
+static void test_streamed_chat_survives_every_failed_allocation(void **state) {
+    (void)state;
+    sweep_chat(true);
 }
 
 /* ---- the life of a server ---- */
@@ -1016,9 +1200,12 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_disconnect_of_a_whole_request_frees_the_sequence),
         cmocka_unit_test(test_disconnect_in_the_queue_and_in_prefill),
         cmocka_unit_test(test_random_aborts_leave_nothing),
+        cmocka_unit_test(test_half_closed_client_gets_its_whole_answer),
+        cmocka_unit_test(test_half_closed_stream_is_cancelled),
         cmocka_unit_test(test_slow_reader_is_cut_off_and_the_others_are_not),
         cmocka_unit_test(test_healthy_reader_of_large_writes_is_not_cut),
         cmocka_unit_test(test_stuck_reader_is_cut_off_in_time),
+        cmocka_unit_test(test_disconnect_of_a_stalled_reader_frees_the_sequence),
         cmocka_unit_test(test_write_stall_closes),
         cmocka_unit_test(test_full_queue_is_429_with_a_time_to_come_back),
         cmocka_unit_test(test_retry_after_does_not_count_what_was_cancelled),
@@ -1026,6 +1213,8 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_too_many_prompts_are_a_400_that_leaves_nothing),
         cmocka_unit_test(test_herd_of_large_prompts_is_refused_before_tokenising),
         cmocka_unit_test(test_connections_are_capped),
+        cmocka_unit_test(test_whole_chat_survives_every_failed_allocation),
+        cmocka_unit_test(test_streamed_chat_survives_every_failed_allocation),
         cmocka_unit_test(test_unfinished_bodies_share_one_budget),
         cmocka_unit_test(test_body_is_gone_once_its_prompt_is_ids),
         cmocka_unit_test(test_large_bodies_are_parsed_in_turn),
