@@ -534,19 +534,45 @@ static void refuse_connection(struct server *server) {
                     server->options.max_connections);
 }
 
+static void on_turned_away(uv_handle_t *handle) {
+    struct server *server = handle->data;
+    server->turning_away = false;
+    for (uint32_t i = 0; i < server->n_listeners; i++) {
+        uv_stream_t *listener = (uv_stream_t *)&server->listeners[i];
+        if (server->accept_waits[i] && !uv_is_closing((const uv_handle_t *)listener)) {
+            server->accept_waits[i] = false;
+            conn_accept(listener, 0);
+        }
+    }
+}
+
+/* No memory for a connection. It must be accepted all the same, for libuv lets a listener rest whose
+ * connection was not: the server would never accept another one. */
+static void turn_away(struct server *server, uv_stream_t *listener) {
+    if (server->turning_away) {
+        server->accept_waits[(uv_tcp_t *)listener - server->listeners] = true;
+        return;
+    }
+    (void)uv_tcp_init(&server->loop, &server->turned_away); /* makes no socket: cannot fail */
+    server->turned_away.data = server;
+    server->turning_away = true;
+    server->metrics.http_connections_refused++;
+    (void)uv_accept(listener, (uv_stream_t *)&server->turned_away); /* closed in either case */
+    uv_close((uv_handle_t *)&server->turned_away, on_turned_away);
+}
+
 void conn_accept(uv_stream_t *listener, int status) {
     struct server *server = listener->data;
     if (status < 0)
         return; /* out of descriptors: libuv has closed one pending connection already */
 
     struct conn *conn = mem_alloc_zero(1, sizeof *conn);
-    if (!conn)
-        return;
-    conn->server = server;
-    if (uv_tcp_init(&server->loop, &conn->tcp) < 0) {
-        mem_free(conn);
+    if (!conn) {
+        turn_away(server, listener);
         return;
     }
+    conn->server = server;
+    (void)uv_tcp_init(&server->loop, &conn->tcp);     /* makes no socket: cannot fail */
     (void)uv_timer_init(&server->loop, &conn->timer); /* always succeeds */
     conn->tcp.data = conn;
     conn->timer.data = conn;

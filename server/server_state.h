@@ -35,6 +35,9 @@ struct server {
     uv_loop_t loop;
     uv_tcp_t listeners[SERVER_MAX_LISTENERS];
     uint32_t n_listeners;
+    uv_tcp_t turned_away; /* a connection for which there was no memory, until it is closed */
+    bool turning_away;
+    bool accept_waits[SERVER_MAX_LISTENERS]; /* for turned_away to be free again */
     uv_async_t wakeup;
     uv_timer_t drain_timer;
     uv_timer_t stream_timer; /* keep-alive comments; runs while there are streams */

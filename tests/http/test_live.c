@@ -730,7 +730,7 @@ static void sweep_chat(bool stream) {
     }
     print_message("%u refused, %u closed, %u broken off\n", n_refused, n_closed, n_ended);
     assert_true(n_refused > 20);
-    assert_true(n_closed <= 16);
+    assert_true(n_closed <= 32); /* the connection itself, and heads that cannot be written */
     wait_for_buffered(f, 0, 0);
     fixture_stop(f);
     mem_set_fault_hook(NULL, NULL);
