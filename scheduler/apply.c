@@ -143,7 +143,8 @@ static void advance(struct core *core, struct seq *seq, const struct slice *slic
 
     struct scheduler_event *event = add_event(output, seq, now_us);
     if (n > 0)
-        output_set_scores(output, event, slice->rows, n, slice->seq->n_context);
+        output_set_scores(output, event, slice->rows, n, slice->seq->n_context,
+                          seq->request->sampling.n_top);
     if (row) {
         event->token = row->token;
         event->stop_token = finish == FINISH_STOP ? row->token : TOKEN_NONE;
@@ -176,10 +177,11 @@ struct scheduler_output *core_output_create(const struct core *core) {
 
     for (uint32_t i = 0; i < core->batch.n_seqs; i++) {
         const struct batch_seq *seq = &core->batch_seqs[i];
-        if (seq->sample)
-            room.n_tops += seq->params->n_top;
-        if (seq->rows == BATCH_ROWS_ALL)
-            room.n_scores += seq->n_tokens;
+        const bool scores = seq->rows == BATCH_ROWS_ALL && core->planned[i]->request->score_prompt;
+        const uint32_t n_scores = scores ? seq->n_tokens : 0;
+        room.n_scores += n_scores;
+        if (seq->rows != BATCH_ROWS_NONE)
+            room.n_tops += (n_scores + seq->sample) * seq->params->n_top;
     }
     return output_create(&room);
 }

@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "kvasir/batch.h"
 #include "kvasir/list.h"
 #include "kvasir/scheduler.h"
 #include "policy.h"

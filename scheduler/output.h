@@ -10,13 +10,14 @@
 
 #include <stdint.h>
 
+#include "kvasir/batch.h"
 #include "kvasir/scheduler.h"
 
 /* How many of each kind there is room for. */
 struct output_room {
     uint32_t n_events;
-    uint32_t n_tops;   /* struct token_logprob of all events */
-    uint32_t n_scores; /* struct row_output of all events */
+    uint32_t n_scores; /* struct token_score of all events */
+    uint32_t n_tops;   /* struct token_logprob of all events and scores */
 };
 
 /* NULL without memory. */
@@ -29,8 +30,9 @@ struct scheduler_event *output_add_event(struct scheduler_output *output);
 void output_set_tops(struct scheduler_output *output, struct scheduler_event *event,
                      const struct row_output *row, uint32_t n);
 
-/* Copies the scores of the prompt rows from first on into event. There must be room. */
+/* Copies the scores of n prompt rows, that of the first one being row `first` of the prompt, and
+ * the best n_top of each into event. There must be room. */
 void output_set_scores(struct scheduler_output *output, struct scheduler_event *event,
-                       const struct row_output *rows, uint32_t n, uint32_t first);
+                       const struct row_output *rows, uint32_t n, uint32_t first, uint32_t n_top);
 
 #endif

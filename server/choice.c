@@ -103,37 +103,49 @@ static void write_prompt_score(struct buf *out, const struct tokenizer *tokenize
 void gen_write_prompt_logprobs(struct buf *out, const struct choice *choice) {
     const struct generation *gen = choice->gen;
     const struct tokenizer *tokenizer = gen->x->server->service->tokenizer;
-    const uint32_t wanted = (uint32_t)gen->request.prompt_logprobs;
     const struct buf *raw = &first_of_prompt(choice)->prompt_scores;
 
     buf_append_str(out, "[null");
-    for (size_t at = 0; at + sizeof(struct row_output) <= raw->len;
-         at += sizeof(struct row_output)) {
-        struct row_output score;
+    for (size_t at = 0; at < raw->len;) {
+        struct token_score score;
         memcpy(&score, raw->data + at, sizeof score);
+        at += sizeof score;
         buf_append_str(out, ",{");
         write_prompt_score(out, tokenizer, score.token, score.logprob, score.rank);
-        for (uint32_t i = 0; i < score.n_top && i < wanted; i++) {
-            if (score.top[i].token == score.token)
+        for (uint32_t i = 0; i < score.n_top; i++) {
+            struct token_logprob top;
+            memcpy(&top, raw->data + at, sizeof top);
+            at += sizeof top;
+            if (top.token == score.token)
                 continue;
             buf_append_char(out, ',');
-            write_prompt_score(out, tokenizer, score.top[i].token, score.top[i].logprob, i + 1);
+            write_prompt_score(out, tokenizer, top.token, top.logprob, i + 1);
         }
         buf_append_char(out, '}');
     }
     buf_append_char(out, ']');
 }
 
+/* Keeps a score for gen_write_prompt_logprobs: itself, and behind it the wanted ones of its top. */
+static void keep_prompt_score(struct choice *choice, const struct token_score *score) {
+    const uint32_t wanted = (uint32_t)choice->gen->request.prompt_logprobs;
+    struct token_score kept = *score;
+    kept.n_top = score->n_top < wanted ? score->n_top : wanted;
+    kept.top = NULL; /* goes with the event */
+    buf_append(&choice->prompt_scores, &kept, sizeof kept);
+    buf_append(&choice->prompt_scores, score->top, kept.n_top * sizeof *score->top);
+}
+
 static void take_scores(struct choice *choice, const struct scheduler_event *event) {
     const struct generation *gen = choice->gen;
     for (uint32_t i = 0; i < event->n_scores; i++) {
-        const struct row_output *score = &event->scores[i];
+        const struct token_score *score = &event->scores[i];
         const uint32_t row = event->first_score + i;
         if (row != choice->n_scored)
             continue; /* computed again after a preemption */
         choice->n_scored++;
         if (gen->request.prompt_logprobs >= 0 && first_of_prompt(choice) == choice)
-            buf_append(&choice->prompt_scores, score, sizeof *score);
+            keep_prompt_score(choice, score);
         if (gen->request.echo && gen->request.n_logprobs >= 0)
             gen->api->add_logprob(choice, score->token, &score->logprob, score->top, score->n_top);
     }

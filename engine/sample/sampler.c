@@ -108,11 +108,3 @@ void sampler_row(const float *logits, uint32_t n_vocab, const struct batch_seq *
         (!ret->sampled || seq->params->wants_logprobs))
         report(logits, n_vocab, max, seq->params, ret);
 }
-
-struct sampling_params sampling_defaults(void) {
-    return (struct sampling_params){
-        .temperature = 1.0f,
-        .top_p = 1.0f,
-        .repetition_penalty = 1.0f,
-    };
-}

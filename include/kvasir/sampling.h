@@ -62,6 +62,12 @@ struct sampling_params {
 };
 
 /* temperature 1, everything else off. */
-struct sampling_params sampling_defaults(void);
+static inline struct sampling_params sampling_defaults(void) {
+    return (struct sampling_params){
+        .temperature = 1.0f,
+        .top_p = 1.0f,
+        .repetition_penalty = 1.0f,
+    };
+}
 
 #endif

@@ -18,11 +18,12 @@
 #include <stdint.h>
 
 #include "kvasir/arena.h"
-#include "kvasir/batch.h"
 #include "kvasir/error.h"
 #include "kvasir/sampling.h"
 #include "kvasir/types.h"
 
+struct batch;       /* kvasir/batch.h: who only submits and takes events never sees one */
+struct step_result; /* the same */
 struct scheduler;
 
 enum scheduler_policy { POLICY_FCFS, POLICY_PRIORITY };
@@ -103,6 +104,15 @@ enum finish_reason {
     FINISH_ERROR,
 };
 
+/* What the model says of one token of a prompt, given those before it. */
+struct token_score {
+    token_id token;
+    float logprob; /* natural log, raw logits */
+    uint32_t rank; /* number of logits >= its logit, itself included */
+    uint32_t n_top;
+    const struct token_logprob *top; /* n_top, best first */
+};
+
 /* One event of one sequence. Lives in its scheduler_output. */
 struct scheduler_event {
     seq_id id;
@@ -116,7 +126,7 @@ struct scheduler_event {
 
     /* Scores of the prompt tokens of this step's chunk: rows [first_score, +n_scores) of the
      * prompt; the score of row i is that of prompt token i + 1. */
-    const struct row_output *scores;
+    const struct token_score *scores;
     uint32_t first_score;
     uint32_t n_scores;
 
@@ -139,7 +149,7 @@ struct scheduler_output {
     uint32_t n_tops, cap_tops;
     uint32_t n_scores, cap_scores;
     struct token_logprob *tops;
-    struct row_output *scores;
+    struct token_score *scores;
 };
 
 /* Bounds of scheduler_stats::steps_by_tokens: 1, 8, 16, 32, ... doubling to 16384 tokens. */

@@ -303,7 +303,7 @@ static bool check_scores(struct sim *sim, struct client *client,
                      event->first_score, client->n_scored);
     for (uint32_t i = 0; i < event->n_scores; i++) {
         const uint32_t row = client->n_scored + i;
-        const struct row_output *score = &event->scores[i];
+        const struct token_score *score = &event->scores[i];
         if (row + 1 >= client->n_prompt || score->token != client->history[row + 1] ||
             score->logprob != fake_engine_logprob(&sim->fake, client->history, row + 1,
                                                   client->n_prompt, score->token))

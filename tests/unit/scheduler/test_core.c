@@ -638,6 +638,7 @@ static void test_core_scores_come_in_chunks_and_skip_the_cache(void **state) {
 
     struct scheduler_request *request = request_of(1, 12, 0);
     request->score_prompt = true;
+    request->sampling.n_top = 2;
     const token_id *prompt = request->prompt;
     (void)add_request(rig, request);
     const uint32_t firsts[] = {0, 5, 10};
@@ -654,7 +655,14 @@ static void test_core_scores_come_in_chunks_and_skip_the_cache(void **state) {
         assert_int_equal(event->token, TOKEN_NONE);
         assert_int_equal(event->first_score, firsts[i]);
         assert_int_equal(event->n_scores, counts[i]);
-        assert_int_equal(event->scores[0].token, prompt[firsts[i] + 1]);
+        for (uint32_t s = 0; s < counts[i]; s++) { /* the fake's best begin with the token */
+            const struct token_score *score = &event->scores[s];
+            const token_id token = prompt[firsts[i] + s + 1];
+            assert_int_equal(score->token, token);
+            assert_int_equal(score->n_top, 2);
+            assert_int_equal(score->top[0].token, token);
+            assert_int_equal(score->top[1].token, (token + 1) % VOCAB);
+        }
         assert_int_equal(event->finish, i == 2 ? FINISH_LENGTH : FINISH_NONE);
         scheduler_output_free(output);
     }
