@@ -98,7 +98,7 @@ static int render_chat(const struct model *model, const struct render_options *a
 static int render_model(const struct render_options *asked, struct chat_clock now,
                         struct chat_prompt *ret_prompt, struct error *reterr) {
     struct hub_model found;
-    struct model *model;
+    struct model *model = NULL;
     int r = hub_resolve(asked->model, &found, reterr);
     if (r == 0)
         r = model_open(found.path, &model, reterr);

@@ -171,7 +171,7 @@ static int pack_weights(struct engine *engine, const struct model *model,
                         const struct packer *measured, struct error *reterr) {
     struct packer packer = packer_of(model, &engine->options);
 
-    packer.pool = engine->forward.pool;
+    packer.workers = engine->forward.workers;
     packer.n_expected = measured->n_bytes;
     packer.on_progress = engine->options.on_progress;
     packer.progress_ctx = engine->options.progress_ctx;
@@ -239,7 +239,7 @@ static int open_parts(struct engine *engine, const struct model *model, struct e
     int r = ops_init(&forward->ops, options->isa, reterr);
     if (r < 0)
         return r;
-    r = pool_create(options->n_threads, &forward->pool, reterr);
+    r = workers_create(options->n_threads, &forward->workers, reterr);
     if (r < 0)
         return r;
     r = rope_init(&forward->rope, &forward->hparams->rope, reterr);
@@ -299,7 +299,7 @@ void engine_close(struct engine *engine) {
     mem_unmap(engine->forward.scratch.data, engine->forward.scratch.n_bytes);
     kv_store_fini(&engine->forward.kv);
     rope_fini(&engine->forward.rope);
-    pool_destroy(engine->forward.pool);
+    workers_destroy(engine->forward.workers);
     mem_free(engine);
 }
 

@@ -135,10 +135,10 @@ int params_parse_ids(const json_t *array, const char *param, uint32_t max_ids,
                      struct error *reterr) KV_MUST_CHECK;
 
 /* Tokens that the answer may have at most as far as the client said; -1: it did not. */
-int64_t gen_request_answer_tokens(const struct gen_request *request);
+int64_t gen_request_answer_tokens(const struct gen_request *q);
 
 /* How its texts become ids: flags of tokenizer_encode. */
-unsigned gen_request_encode_flags(const struct gen_request *request);
+unsigned gen_request_encode_flags(const struct gen_request *q);
 
 /* The sampling parameters of one choice (arrays lent). */
 struct sampling_params gen_request_sampling(const struct gen_request *q, uint32_t choice);

@@ -23,8 +23,8 @@
 enum {
     ROW_BLOCK = 96,    /* most rows of an item: their sums are 12 KiB */
     MAX_IN = 1 << 24,  /* of a matrix; far above any model, keeps all sizes in range */
-    PACK_PANELS = 2,   /* packed per pool item */
-    PREPARE_ROWS = 4,  /* rows prepared per pool item */
+    PACK_PANELS = 2,   /* packed per item */
+    PREPARE_ROWS = 4,  /* rows prepared per item */
     ITEM_NS = 12000,   /* what an item should take */
     MIN_ITEMS = 16,    /* below this, items get smaller instead */
     BYTES_PER_NS = 15, /* of weights, one core, roughly */
@@ -218,7 +218,7 @@ static void pack_some_panels(void *ctx, uint32_t item, uint32_t worker) {
 }
 
 int matrix_pack(struct matrix *matrix, const struct tensor *const *src, uint32_t n_src,
-                const struct matmul_choice *choice, struct pool *pool, struct error *reterr) {
+                const struct matmul_choice *choice, struct workers *workers, struct error *reterr) {
     struct matrix packed = {.n_out = 0};
 
     int r = describe(&packed, src, n_src, choice, reterr);
@@ -237,7 +237,8 @@ int matrix_pack(struct matrix *matrix, const struct tensor *const *src, uint32_t
         .n_src = n_src,
         .row_bytes = (uint64_t)packed.n_in / info->block_len * info->block_bytes,
     };
-    pool_for(pool, (n_panels(&packed) + PACK_PANELS - 1) / PACK_PANELS, pack_some_panels, &packing);
+    workers_for(workers, (n_panels(&packed) + PACK_PANELS - 1) / PACK_PANELS, pack_some_panels,
+                &packing);
     *matrix = packed;
     return 0;
 }
@@ -590,12 +591,12 @@ static void run_item(void *ctx, uint32_t item, uint32_t worker) {
     matmul_item(ctx, item, worker);
 }
 
-void matmul_run(struct pool *pool, const float *x, size_t x_stride, void *prepared,
+void matmul_run(struct workers *workers, const float *x, size_t x_stride, void *prepared,
                 const struct matmul_job *job) {
     struct preparing preparing = {.job = job, .x = x, .x_stride = x_stride, .prepared = prepared};
     struct matmul_job running = *job;
 
     running.prepared = prepared;
-    pool_for(pool, div_up(job->n_rows, PREPARE_ROWS), prepare_some_rows, &preparing);
-    pool_for(pool, matmul_n_items(&running), run_item, &running);
+    workers_for(workers, div_up(job->n_rows, PREPARE_ROWS), prepare_some_rows, &preparing);
+    workers_for(workers, matmul_n_items(&running), run_item, &running);
 }

@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "cpu/pool.h"
+#include "cpu/workers.h"
 #include "kvasir/engine.h"
 #include "kvasir/error.h"
 #include "load/tensor.h"
@@ -56,12 +56,12 @@ struct matrix {
 };
 
 /*
- * Packs rows of src (2 dims) with all workers of the pool. src may be several tensors of equal
+ * Packs rows of src (2 dims) with all workers. src may be several tensors of equal
  * n_in and, where their types differ, they are refused with -EINVAL (the caller keeps them
  * apart): they are stacked by rows into one matrix (q|k|v, gate|up). -ENOMEM, -ENOTSUP.
  */
 int matrix_pack(struct matrix *matrix, const struct tensor *const *src, uint32_t n_src,
-                const struct matmul_choice *choice, struct pool *pool, struct error *reterr)
+                const struct matmul_choice *choice, struct workers *workers, struct error *reterr)
     KV_MUST_CHECK;
 void matrix_fini(struct matrix *matrix);
 
@@ -90,7 +90,7 @@ void matmul_prepare(const struct matrix *matrix, const float *x, size_t x_stride
                     uint32_t first_row, uint32_t n_rows, void *prepared);
 
 /*
- * Splits y = x W^T into independent items, to be run by pool_for; item order is arbitrary.
+ * Splits y = x W^T into independent items, to be run by workers_for; item order is arbitrary.
  * bias: [n_out] f32 or NULL, added last. y_stride in floats. y must not alias x.
  */
 struct matmul_job {
@@ -109,7 +109,7 @@ void matmul_item(const struct matmul_job *job, uint32_t item, uint32_t worker);
  * The whole product with all workers: x prepared (rows split over workers) into `prepared`, which
  * is job->prepared, then the items.
  */
-void matmul_run(struct pool *pool, const float *x, size_t x_stride, void *prepared,
+void matmul_run(struct workers *workers, const float *x, size_t x_stride, void *prepared,
                 const struct matmul_job *job);
 
 #endif

@@ -17,7 +17,7 @@
  * other file knows any of this.
  *
  * Lengths and tables come checked (engine_step). Engine thread creates and destroys; workers
- * write different positions and read what was written before their pool_for.
+ * write different positions and read what was written before their workers_for.
  */
 #ifndef KVASIR_ENGINE_KV_STORE_H
 #define KVASIR_ENGINE_KV_STORE_H

@@ -143,7 +143,7 @@ static void plan_tiles(struct plan *plan) {
 /* Where there are too few tiles for the workers, shares out the spans of the long ones. */
 static void plan_items(struct plan *plan) {
     struct step_scratch *s = &plan->forward->scratch;
-    const uint32_t n_threads = pool_n_threads(plan->forward->pool);
+    const uint32_t n_threads = workers_n_threads(plan->forward->workers);
     const uint64_t n_whole = (uint64_t)plan->n_tiles * plan->call->shape->n_kv_heads;
     const bool may_split = n_threads > 1 && n_whole < (uint64_t)ITEMS_PER_THREAD * n_threads;
     uint32_t n_units = 0;
@@ -419,9 +419,9 @@ void attend_run(struct forward *forward, const struct band *band, const struct a
 
     plan_tiles(&plan);
     plan_items(&plan);
-    pool_for(forward->pool, plan.n_items * n_heads, attend_item_run, &plan);
+    workers_for(forward->workers, plan.n_items * n_heads, attend_item_run, &plan);
     if (plan.n_items > plan.n_tiles)
-        pool_for(forward->pool, plan.n_tiles * n_heads, merge_item_run, &plan);
+        workers_for(forward->workers, plan.n_tiles * n_heads, merge_item_run, &plan);
 }
 
 /* ---- sizing ---- */

@@ -110,16 +110,16 @@ static void attention_run(struct forward *forward, const struct branch_call *cal
     float *q = s->work;
     float *mixed = q + attention->qkv.n_out;
 
-    linear_run(forward->pool, &(struct linear_call){
-                                  .linear = &attention->qkv,
-                                  .n_rows = n_rows,
-                                  .x = call->x,
-                                  .prepared = s->prepared,
-                                  .y = {q, stride},
-                              });
+    linear_run(forward->workers, &(struct linear_call){
+                                     .linear = &attention->qkv,
+                                     .n_rows = n_rows,
+                                     .x = call->x,
+                                     .prepared = s->prepared,
+                                     .y = {q, stride},
+                                 });
 
     struct place_rows rows = {forward, call, stride};
-    pool_for(forward->pool, (n_rows + ROWS_PER_ITEM - 1) / ROWS_PER_ITEM, place_item, &rows);
+    workers_for(forward->workers, (n_rows + ROWS_PER_ITEM - 1) / ROWS_PER_ITEM, place_item, &rows);
 
     attend_run(forward, &call->band,
                &(struct attend_call){
@@ -132,13 +132,13 @@ static void attention_run(struct forward *forward, const struct branch_call *cal
                    .out_stride = stride,
                });
 
-    linear_run(forward->pool, &(struct linear_call){
-                                  .linear = &attention->o,
-                                  .n_rows = n_rows,
-                                  .x = {mixed, stride},
-                                  .prepared = s->prepared,
-                                  .y = call->y,
-                              });
+    linear_run(forward->workers, &(struct linear_call){
+                                     .linear = &attention->o,
+                                     .n_rows = n_rows,
+                                     .x = {mixed, stride},
+                                     .prepared = s->prepared,
+                                     .y = call->y,
+                                 });
 }
 
 const struct branch_kind attention_kind = {

@@ -110,8 +110,8 @@ void forward_run(struct forward *forward, const struct batch *batch,
     forward->batch = batch;
     *ret_result = (struct step_result){0};
     note_sequences(forward);
-    pool_for(forward->pool, (batch->n_tokens + ROWS_PER_ITEM - 1) / ROWS_PER_ITEM, embed_item,
-             forward);
+    workers_for(forward->workers, (batch->n_tokens + ROWS_PER_ITEM - 1) / ROWS_PER_ITEM, embed_item,
+                forward);
     for (uint32_t i = 0; i < forward->network.n_layers; i++)
         layer_run(forward, &forward->network.layers[i]);
     ret_result->forward_ns = clock_now_ns() - start_ns;

@@ -8,7 +8,7 @@
  * at them. No row's numbers depend on its band.
  *
  * All memory is laid out when the engine opens (step_scratch_lay_out); a step allocates nothing.
- * Engine thread; workers see it through pool_for.
+ * Engine thread; workers see it through workers_for.
  */
 #ifndef KVASIR_ENGINE_FORWARD_H
 #define KVASIR_ENGINE_FORWARD_H
@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #include "cpu/ops.h"
-#include "cpu/pool.h"
+#include "cpu/workers.h"
 #include "kv/kv_store.h"
 #include "kvasir/batch.h"
 #include "kvasir/engine.h"
@@ -108,7 +108,7 @@ struct forward_limits {
 struct forward {
     const struct hparams *hparams;
     struct ops ops;
-    struct pool *pool;
+    struct workers *workers;
     struct network network;
     struct kv_store kv;
     struct rope rope;

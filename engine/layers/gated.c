@@ -54,22 +54,22 @@ static void gated_run(struct forward *forward, const struct branch_call *call) {
     const uint32_t width = gated->down.n_in;
     const struct step_scratch *s = &forward->scratch;
 
-    linear_run(forward->pool, &(struct linear_call){
-                                  .linear = &gated->gate_up,
-                                  .n_rows = call->band.n_rows,
-                                  .x = call->x,
-                                  .prepared = s->prepared,
-                                  .y = {s->work, (size_t)2 * width},
-                              });
+    linear_run(forward->workers, &(struct linear_call){
+                                     .linear = &gated->gate_up,
+                                     .n_rows = call->band.n_rows,
+                                     .x = call->x,
+                                     .prepared = s->prepared,
+                                     .y = {s->work, (size_t)2 * width},
+                                 });
 
     struct gate_rows gate = {forward, width, s->work};
-    linear_run(forward->pool, &(struct linear_call){
-                                  .linear = &gated->down,
-                                  .n_rows = call->band.n_rows,
-                                  .x = {s->work, (size_t)2 * width, gate_rows_make, &gate},
-                                  .prepared = s->prepared,
-                                  .y = call->y,
-                              });
+    linear_run(forward->workers, &(struct linear_call){
+                                     .linear = &gated->down,
+                                     .n_rows = call->band.n_rows,
+                                     .x = {s->work, (size_t)2 * width, gate_rows_make, &gate},
+                                     .prepared = s->prepared,
+                                     .y = call->y,
+                                 });
 }
 
 const struct branch_kind gated_kind = {

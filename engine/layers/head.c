@@ -89,7 +89,7 @@ void head_run(struct forward *forward, struct step_result *ret_result) {
         struct gather_rows gather = {forward, s->head_rows + first};
         const uint32_t n = n_rows - first < LOGIT_ROWS ? n_rows - first : LOGIT_ROWS;
 
-        linear_run(forward->pool,
+        linear_run(forward->workers,
                    &(struct linear_call){
                        .linear = &forward->network.head,
                        .n_rows = n,
@@ -98,7 +98,7 @@ void head_run(struct forward *forward, struct step_result *ret_result) {
                        .y = {s->logits, n_vocab},
                    });
         const uint64_t logits_ns = clock_now_ns();
-        pool_for(forward->pool, n, finish_row, &gather);
+        workers_for(forward->workers, n, finish_row, &gather);
         ret_result->forward_ns += logits_ns - start_ns;
         ret_result->sample_ns += clock_now_ns() - logits_ns;
     }

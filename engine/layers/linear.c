@@ -82,9 +82,9 @@ static void product_item(void *ctx, uint32_t item, uint32_t worker) {
     matmul_item(&product->jobs[part], part ? item - product->end[part - 1] : item, worker);
 }
 
-void linear_run(struct pool *pool, const struct linear_call *call) {
-    pool_for(pool, (call->n_rows + LINEAR_ROWS_PER_ITEM - 1) / LINEAR_ROWS_PER_ITEM, prepare_item,
-             (void *)call);
+void linear_run(struct workers *workers, const struct linear_call *call) {
+    workers_for(workers, (call->n_rows + LINEAR_ROWS_PER_ITEM - 1) / LINEAR_ROWS_PER_ITEM,
+                prepare_item, (void *)call);
 
     struct product product = {.end = {0}};
     uint32_t n_items = 0;
@@ -93,7 +93,7 @@ void linear_run(struct pool *pool, const struct linear_call *call) {
         n_items += matmul_n_items(&product.jobs[i]);
         product.end[i] = n_items;
     }
-    pool_for(pool, n_items, product_item, &product);
+    workers_for(workers, n_items, product_item, &product);
 }
 
 void linear_fini(struct linear *linear) {

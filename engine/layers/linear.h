@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #include "cpu/matmul.h"
-#include "cpu/pool.h"
+#include "cpu/workers.h"
 
 enum {
     LINEAR_MAX_PARTS = 3,
@@ -62,8 +62,8 @@ struct linear_call {
     struct linear_y y;
 };
 
-/* Two pool_for: rows made and prepared; then the products of all parts. */
-void linear_run(struct pool *pool, const struct linear_call *call);
+/* Two workers_for: rows made and prepared; then the products of all parts. */
+void linear_run(struct workers *workers, const struct linear_call *call);
 
 size_t linear_prepared_bytes(const struct linear *linear, uint32_t n_rows);
 

@@ -47,10 +47,10 @@ static int pack_layers(struct network *network, struct packer *packer,
 
     for (uint32_t i = 0; i < hparams->n_layers; i++) {
         struct layer measured;
-        struct layer *layer = packer->pool ? &network->layers[i] : &measured;
+        struct layer *layer = packer->workers ? &network->layers[i] : &measured;
 
         *layer = (struct layer){.spec = &hparams->layers[i], .index = i};
-        network->n_layers = packer->pool ? i + 1 : 0; /* those that have something to release */
+        network->n_layers = packer->workers ? i + 1 : 0; /* those that have something to release */
         int r = layer_pack(layer, packer, &weights->layers[i], reterr);
         if (r < 0)
             return r;
@@ -80,7 +80,7 @@ int network_pack(struct network *network, struct packer *packer, struct error *r
     int r = -ENOMEM;
 
     *network = (struct network){.n_layers = 0};
-    if (packer->pool) {
+    if (packer->workers) {
         network->layers = mem_alloc_zero(hparams->n_layers, sizeof *network->layers);
         if (!network->layers)
             return error_set(reterr, r, "out of memory for %u layers", hparams->n_layers);
@@ -89,7 +89,7 @@ int network_pack(struct network *network, struct packer *packer, struct error *r
     r = pack_layers(network, packer, hparams, reterr);
     if (r == 0)
         r = pack_ends(network, packer, reterr);
-    if (r < 0 || !packer->pool)
+    if (r < 0 || !packer->workers)
         network_fini(network);
     return r;
 }

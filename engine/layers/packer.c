@@ -28,7 +28,7 @@ int packer_vector(struct packer *packer, float **ret_values, const struct tensor
 
     const size_t n = n_values(tensor);
     count(packer, n * sizeof **ret_values);
-    if (!packer->pool)
+    if (!packer->workers)
         return 0;
 
     float *values = mem_alloc_array(n, sizeof *values);
@@ -62,14 +62,14 @@ int packer_copy(struct packer *packer, unsigned char **ret_data, const struct te
     const size_t n_bytes = tensor->n_bytes;
 
     *ret_data = NULL;
-    if (packer->pool) {
+    if (packer->workers) {
         struct copy copy = {.to = mem_map(n_bytes), .tensor = tensor};
         if (!copy.to)
             return error_set(reterr, -ENOMEM, "no memory for %zu bytes of tensor %s", n_bytes,
                              tensor->name);
 
-        pool_for(packer->pool, (uint32_t)((n_bytes + COPY_PIECE - 1) / COPY_PIECE), copy_piece,
-                 &copy);
+        workers_for(packer->workers, (uint32_t)((n_bytes + COPY_PIECE - 1) / COPY_PIECE),
+                    copy_piece, &copy);
         model_release_tensor(packer->model, tensor);
         *ret_data = copy.to;
     }
@@ -92,7 +92,7 @@ static int pack_bias(struct packer *packer, struct linear *linear,
         return 0;
 
     count(packer, linear->n_out * sizeof *linear->bias);
-    if (!packer->pool)
+    if (!packer->workers)
         return 0;
 
     linear->bias = mem_alloc_zero(linear->n_out, sizeof *linear->bias);
@@ -118,12 +118,13 @@ static int pack_part(struct packer *packer, struct linear *linear,
     part->y_offset = linear->n_out;
     for (uint32_t i = 0; i < n_tensors; i++)
         linear->n_out += (uint32_t)tensors[i]->shape[0];
-    if (!packer->pool) {
+    if (!packer->workers) {
         count(packer, matrix_packed_bytes(tensors, n_tensors, &packer->choice));
         return 0;
     }
 
-    int r = matrix_pack(&part->matrix, tensors, n_tensors, &packer->choice, packer->pool, reterr);
+    int r =
+        matrix_pack(&part->matrix, tensors, n_tensors, &packer->choice, packer->workers, reterr);
     if (r < 0)
         return r;
 

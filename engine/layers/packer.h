@@ -2,7 +2,7 @@
 /*
  * packer - from stored tensors to what a step computes with; or only the measure of it.
  *
- * The layers walk their weights once, through these functions. A packer without a pool packs
+ * The layers walk their weights once, through these functions. A packer without workers packs
  * nothing and counts bytes, so that what engine_weight_bytes announces and what engine_open
  * reserves come from the same lines. Engine thread.
  */
@@ -19,7 +19,7 @@
 struct packer {
     const struct model *model;
     struct matmul_choice choice;
-    struct pool *pool; /* NULL: measure only; then nothing is allocated and nothing to fini */
+    struct workers *workers; /* NULL: measure only; then nothing is allocated and nothing to fini */
 
     uint64_t n_bytes;                                /* so far */
     uint64_t n_expected;                             /* in all, for progress; 0: not known */

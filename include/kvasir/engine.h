@@ -3,7 +3,8 @@
  * engine - a model ready to compute: packed weights, physical KV, workers. Open, step, close.
  *
  * All calls on one thread, the engine thread, which is also compute worker 0. A step allocates
- * nothing. On the CPU the logits of a sequence are bit-identical alone or batched, in one prefill
+ * nothing, and reads nothing of the model's files: once open, they may be replaced or go away.
+ * On the CPU the logits of a sequence are bit-identical alone or batched, in one prefill
  * or in chunks, cold or from the prefix cache, preempted or not, with one thread or many.
  */
 #ifndef KVASIR_ENGINE_H
@@ -58,7 +59,6 @@ struct engine_info {
 
 /*
  * Packs the weights of model (lent until engine_close) and reserves everything a step will need.
- * Afterwards the engine reads nothing of the model's files: they may be replaced or go away.
  * -ENOMEM, -ENOTSUP, -EINVAL with the option's name in reterr->param.
  */
 int engine_open(const struct model *model, const struct engine_options *options,

@@ -59,7 +59,7 @@ int main(int argc, char **argv) {
     struct forward forward = {.hparams = &hparams};
     struct error err = {0};
     if (ops_init(&forward.ops, NULL, &err) < 0 ||
-        pool_create(limits.n_threads, &forward.pool, &err) < 0 ||
+        workers_create(limits.n_threads, &forward.workers, &err) < 0 ||
         kv_store_init(&forward.kv, &shape, &forward.ops, &err) < 0) {
         fprintf(stderr, "%s\n", err.message);
         return 1;

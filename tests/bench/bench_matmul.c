@@ -107,7 +107,7 @@ static void *random_weights(enum weight_type type, struct shape shape, size_t *r
 }
 
 static bool make_weights(const struct options *o, uint32_t type, struct shape shape,
-                         struct pool *pool, struct weights *ret) {
+                         struct workers *workers, struct weights *ret) {
     const struct matmul_choice choice = {
         .dtype = o->dtype, .quantize = types[type].quantize, .isa = o->isa};
     struct tensor tensor = {.name = "weights",
@@ -131,11 +131,11 @@ static bool make_weights(const struct options *o, uint32_t type, struct shape sh
         n_copies = o->max_copies;
     for (uint32_t i = 0; i < n_copies; i++) {
         /* Pack twice: the first time pays for pages that the system never gave out before. */
-        if (matrix_pack(&ret->copies[i], src, 1, &choice, pool, &error) == 0)
+        if (matrix_pack(&ret->copies[i], src, 1, &choice, workers, &error) == 0)
             matrix_fini(&ret->copies[i]);
 
         const double start = now_s();
-        int r = matrix_pack(&ret->copies[i], src, 1, &choice, pool, &error);
+        int r = matrix_pack(&ret->copies[i], src, 1, &choice, workers, &error);
         if (r < 0) {
             fprintf(stderr, "%s\n", error.message);
             exit(1);
@@ -152,7 +152,7 @@ static bool make_weights(const struct options *o, uint32_t type, struct shape sh
  * One repetition: products for about half a millisecond, so that some repetition falls into a
  * time slice that nobody else disturbed; each on the next cold copy.
  */
-static void time_case(struct bench_case *c, struct pool *pool, const float *x, void *prepared,
+static void time_case(struct bench_case *c, struct workers *workers, const float *x, void *prepared,
                       float *y) {
     struct weights *w = c->weights;
     const double macs = (double)w->copies[0].n_out * w->copies[0].n_in * c->n_rows;
@@ -164,7 +164,7 @@ static void time_case(struct bench_case *c, struct pool *pool, const float *x, v
         const struct matrix *m = &w->copies[w->next];
         const struct matmul_job job = {
             .matrix = m, .prepared = prepared, .n_rows = c->n_rows, .y = y, .y_stride = m->n_out};
-        matmul_run(pool, x, m->n_in, prepared, &job);
+        matmul_run(workers, x, m->n_in, prepared, &job);
         w->next = (w->next + 1) % w->n_copies;
     }
     const double s = (now_s() - start) / n;
@@ -251,11 +251,11 @@ int main(int argc, char **argv) {
     };
     static struct bench_case cases[MAX_CASES];
     uint32_t n_cases = 0;
-    struct pool *pool;
+    struct workers *workers;
     uint32_t most_rows = 1, most_in = 1, most_out = 1;
 
     if (!parse(argc, argv, &o) || o.max_copies == 0 || o.max_copies > MAX_COPIES ||
-        pool_create(o.n_threads, &pool, NULL) < 0) {
+        workers_create(o.n_threads, &workers, NULL) < 0) {
         fprintf(stderr, "bench_matmul: see the head of bench_matmul.c for the options\n");
         return 2;
     }
@@ -264,7 +264,7 @@ int main(int argc, char **argv) {
             for (uint32_t k = 0; k < sizeof types / sizeof types[0]; k++) {
                 struct weights *w = mem_alloc_zero(1, sizeof *w);
                 if (strcmp(types[k].name, o.types[t]) != 0 || !w ||
-                    !make_weights(&o, k, o.shapes[s], pool, w)) {
+                    !make_weights(&o, k, o.shapes[s], workers, w)) {
                     mem_free(w);
                     continue;
                 }
@@ -292,9 +292,9 @@ int main(int argc, char **argv) {
     for (size_t i = 0; i < (size_t)most_rows * most_in; i++)
         x[i] = (float)(next_random(&seed) & 0xffff) / 65536.0f - 0.5f;
     for (uint32_t r = 0; r < o.reps; r++) {
-        peaks_measure(pool, &peaks);
+        peaks_measure(workers, &peaks);
         for (uint32_t i = 0; i < n_cases; i++)
-            time_case(&cases[i], pool, x, prepared, y);
+            time_case(&cases[i], workers, x, prepared, y);
     }
     printf("# %u threads: int8 %.0f GOPS, f32 %.0f GFLOPS, bf16 %.0f GFLOPS, read %.1f GB/s\n",
            o.n_threads, peaks.int8_gops, peaks.f32_gflops, peaks.bf16_gflops, peaks.read_gbs);
@@ -302,6 +302,6 @@ int main(int argc, char **argv) {
            "GOP/s", "peak", "GB/s", "read");
     for (uint32_t i = 0; i < n_cases; i++)
         report(&cases[i], &peaks);
-    pool_destroy(pool);
+    workers_destroy(workers);
     return 0;
 }

@@ -99,10 +99,10 @@ __attribute__((target("avx512f"))) static void turn_read(void *ctx, uint32_t ite
     keep(sums);
 }
 
-static double seconds(struct pool *pool, uint32_t n_items, pool_fn fn, void *ctx) {
+static double seconds(struct workers *workers, uint32_t n_items, worker_fn fn, void *ctx) {
     const uint64_t start = clock_now_ns();
 
-    pool_for(pool, n_items, fn, ctx);
+    workers_for(workers, n_items, fn, ctx);
     return 1e-9 * (double)(clock_now_ns() - start);
 }
 
@@ -110,21 +110,21 @@ static void raise_to(double *peak, double value) {
     *peak = value > *peak ? value : *peak;
 }
 
-void peaks_measure(struct pool *pool, struct peaks *peaks) {
-    const uint32_t n = pool_n_threads(pool);
+void peaks_measure(struct workers *workers, struct peaks *peaks) {
+    const uint32_t n = workers_n_threads(workers);
     const double turns = 1e-9 * N_SUMS * TURNS * n;
     const bool has_vnni = __builtin_cpu_supports("avx512vnni");
 
     if (has_vnni) {
-        raise_to(&peaks->int8_gops, 128 * turns / seconds(pool, n, turn_int8, NULL));
-        raise_to(&peaks->f32_gflops, 32 * turns / seconds(pool, n, turn_f32, NULL));
+        raise_to(&peaks->int8_gops, 128 * turns / seconds(workers, n, turn_int8, NULL));
+        raise_to(&peaks->f32_gflops, 32 * turns / seconds(workers, n, turn_f32, NULL));
     }
     if (has_vnni && __builtin_cpu_supports("avx512bf16"))
-        raise_to(&peaks->bf16_gflops, 64 * turns / seconds(pool, n, turn_bf16, NULL));
+        raise_to(&peaks->bf16_gflops, 64 * turns / seconds(workers, n, turn_bf16, NULL));
 
     const struct reading reading = {
         .bytes = peaks->memory + (size_t)peaks->next_part * PEAK_READ_PART, .n_items = 4 * n};
     peaks->next_part = (peaks->next_part + 1) % (PEAK_READ_BYTES / PEAK_READ_PART);
     raise_to(&peaks->read_gbs,
-             1e-9 * PEAK_READ_PART / seconds(pool, 4 * n, turn_read, (void *)&reading));
+             1e-9 * PEAK_READ_PART / seconds(workers, 4 * n, turn_read, (void *)&reading));
 }

@@ -5,7 +5,7 @@
 #ifndef KVASIR_BENCH_PEAK_H
 #define KVASIR_BENCH_PEAK_H
 
-#include "cpu/pool.h"
+#include "cpu/workers.h"
 
 enum { PEAK_READ_BYTES = 256 << 20, PEAK_READ_PART = 16 << 20 };
 
@@ -19,6 +19,6 @@ struct peaks {
 };
 
 /* Raises each peak to what a millisecond or two show. Call it often; the best counts. */
-void peaks_measure(struct pool *pool, struct peaks *peaks);
+void peaks_measure(struct workers *workers, struct peaks *peaks);
 
 #endif

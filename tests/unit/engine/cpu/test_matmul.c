@@ -140,7 +140,7 @@ static float *random_rows(uint32_t n_rows, uint32_t n_in, uint64_t *seed) {
 }
 
 struct fixture {
-    struct pool *pool;
+    struct workers *workers;
     struct matrix matrix;
     void *prepared;
 };
@@ -152,8 +152,8 @@ static void fixture_init(struct fixture *f, const struct tensor *w, const struct
     const struct tensor *const src[] = {w};
     struct error error = {.message = ""};
 
-    assert_int_equal(pool_create(n_threads, &f->pool, &error), 0);
-    assert_int_equal(matrix_pack(&f->matrix, src, 1, &choice, f->pool, &error), 0);
+    assert_int_equal(workers_create(n_threads, &f->workers, &error), 0);
+    assert_int_equal(matrix_pack(&f->matrix, src, 1, &choice, f->workers, &error), 0);
     assert_true(matrix_packed_bytes(src, 1, &choice) == f->matrix.n_bytes);
     f->prepared = mem_map(matmul_prepared_bytes(&f->matrix, n_rows));
     assert_non_null(f->prepared);
@@ -162,7 +162,7 @@ static void fixture_init(struct fixture *f, const struct tensor *w, const struct
 static void fixture_fini(struct fixture *f, uint32_t n_rows) {
     mem_unmap(f->prepared, matmul_prepared_bytes(&f->matrix, n_rows));
     matrix_fini(&f->matrix);
-    pool_destroy(f->pool);
+    workers_destroy(f->workers);
 }
 
 static void multiply(struct fixture *f, const float *x, size_t x_stride, uint32_t n_rows, float *y,
@@ -173,7 +173,7 @@ static void multiply(struct fixture *f, const float *x, size_t x_stride, uint32_
                                    .y = y,
                                    .y_stride = y_stride};
 
-    matmul_run(f->pool, x, x_stride, f->prepared, &job);
+    matmul_run(f->workers, x, x_stride, f->prepared, &job);
 }
 
 static bool isa_is_here(const char *isa) {
@@ -383,7 +383,7 @@ static void test_matmul_bias_and_residual_come_last(void **state) {
                                    .y = y,
                                    .y_stride = STRIDE,
                                    .add = true};
-    matmul_run(f.pool, x, N_IN, f.prepared, &job);
+    matmul_run(f.workers, x, N_IN, f.prepared, &job);
     for (uint32_t i = 0; i < N_ROWS * STRIDE; i++) {
         const uint32_t o = i % STRIDE;
         const float expected = o < N_OUT ? before[i] + (plain[i] + bias[o]) : before[i];
@@ -414,7 +414,7 @@ static void test_matrix_stacks_tensors_by_rows(void **state) {
     }
     fixture_init(&f, &parts[0], &way, NULL, /* n_threads= */ 1, N_ROWS);
     matrix_fini(&f.matrix);
-    assert_int_equal(matrix_pack(&f.matrix, src, 3, &choice, f.pool, NULL), 0);
+    assert_int_equal(matrix_pack(&f.matrix, src, 3, &choice, f.workers, NULL), 0);
     assert_int_equal(f.matrix.n_out, 64);
     multiply(&f, x, N_IN, N_ROWS, y, 64);
 
@@ -463,16 +463,16 @@ static void test_matmul_nan_and_infinity_stay_in_their_row(void **state) {
 static void expect_refusal(const struct tensor *const *src, uint32_t n_src, const char *isa,
                            int expected) {
     const struct matmul_choice choice = {.isa = isa};
-    struct pool *pool;
+    struct workers *workers;
     struct matrix matrix = {.n_out = 0};
     struct error error = {.message = ""};
 
-    assert_int_equal(pool_create(1, &pool, NULL), 0);
-    assert_int_equal(matrix_pack(&matrix, src, n_src, &choice, pool, &error), expected);
+    assert_int_equal(workers_create(1, &workers, NULL), 0);
+    assert_int_equal(matrix_pack(&matrix, src, n_src, &choice, workers, &error), expected);
     assert_true(strlen(error.message) > 20);
     assert_int_equal(matrix_packed_bytes(src, n_src, &choice), 0);
     assert_null(matrix.data);
-    pool_destroy(pool);
+    workers_destroy(workers);
 }
 
 static void test_matrix_pack_refuses_what_it_cannot_pack(void **state) {
@@ -518,19 +518,19 @@ static void test_matrix_pack_without_memory_says_so(void **state) {
     struct tensor w = random_tensor(WEIGHT_Q8_0, 200, 64, &seed);
     const struct tensor *const src[] = {&w};
     const struct matmul_choice choice = {.isa = NULL};
-    struct pool *pool;
+    struct workers *workers;
     struct matrix matrix = {.n_out = 0};
     struct error error = {.message = ""};
 
     (void)state;
-    assert_int_equal(pool_create(1, &pool, NULL), 0);
+    assert_int_equal(workers_create(1, &workers, NULL), 0);
     mem_set_fault_hook(fail_big, NULL);
-    const int r = matrix_pack(&matrix, src, 1, &choice, pool, &error);
+    const int r = matrix_pack(&matrix, src, 1, &choice, workers, &error);
     mem_set_fault_hook(NULL, NULL);
     assert_int_equal(r, -ENOMEM);
     assert_non_null(strstr(error.message, "test.weight"));
     matrix_fini(&matrix);
-    pool_destroy(pool);
+    workers_destroy(workers);
     mem_free((void *)w.data);
 }
 

@@ -35,13 +35,13 @@ static bool is_nan(float value) {
 }
 
 static void check_rows(const struct tensor *tensor, const struct matmul_choice *choice,
-                       struct pool *pool) {
+                       struct workers *workers) {
     const struct weight_type_info *info = weight_type_info(tensor->type);
     const uint32_t n_out = (uint32_t)tensor->shape[0], n_in = (uint32_t)tensor->shape[1];
     const size_t row_bytes = tensor->n_bytes / n_out;
     struct matrix matrix;
     float row[MAX_IN], stored[MAX_IN];
-    assert_int_equal(matrix_pack(&matrix, &tensor, 1, choice, pool, NULL), 0);
+    assert_int_equal(matrix_pack(&matrix, &tensor, 1, choice, workers, NULL), 0);
 
     for (uint32_t o = 0; o < n_out; o++) {
         info->dequantize((const uint8_t *)tensor->data + o * row_bytes, stored, n_in);
@@ -62,9 +62,9 @@ static void test_matrix_row_gives_the_stored_values(void **state) {
     static const uint32_t shapes[][2] = {{1, 256}, {31, 512}, {33, 768}, {70, 1280}, {64, 1536}};
     static const uint32_t odd_shapes[][2] = {{1, 1}, {33, 7}, {40, 33}, {65, 96}, {5, 1056}};
     uint64_t seed = 3;
-    struct pool *pool;
+    struct workers *workers;
     uint32_t n_kept = 0;
-    assert_int_equal(pool_create(2, &pool, NULL), 0);
+    assert_int_equal(workers_create(2, &workers, NULL), 0);
 
     for (uint32_t type = 0; type < WEIGHT_TYPE_END; type++)
         for (int dtype = COMPUTE_AUTO; dtype <= COMPUTE_F16; dtype++)
@@ -76,7 +76,7 @@ static void test_matrix_row_gives_the_stored_values(void **state) {
                 const struct tensor tensor =
                     random_tensor((enum weight_type)type, shape[0], shape[1], &seed);
                 if (matrix_keeps_values(&tensor, &choice)) {
-                    check_rows(&tensor, &choice, pool);
+                    check_rows(&tensor, &choice, workers);
                     n_kept++;
                 }
                 mem_free((void *)(uintptr_t)tensor.data);
@@ -84,7 +84,7 @@ static void test_matrix_row_gives_the_stored_values(void **state) {
     /* f32, f16, bf16 with the dtypes that leave them as they are; five legacy types and three
        K-quants with all */
     assert_int_equal(n_kept, 10 * (2 + 3 + 3) + 4 * (5 * 7 + 3 * 5));
-    pool_destroy(pool);
+    workers_destroy(workers);
 }
 
 static void test_matrix_keeps_values_says_no_where_packing_rounds(void **state) {

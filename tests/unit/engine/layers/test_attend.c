@@ -81,7 +81,7 @@ static void world_open_layer(struct world *w, uint32_t layer, uint32_t n_threads
     struct forward *f = &w->forward;
     f->hparams = &w->hparams;
     assert_int_equal(ops_init(&f->ops, isa, NULL), 0);
-    assert_int_equal(pool_create(n_threads, &f->pool, NULL), 0);
+    assert_int_equal(workers_create(n_threads, &f->workers, NULL), 0);
     assert_int_equal(kv_store_init(&f->kv, &shape, &f->ops, NULL), 0);
     step_scratch_lay_out(&f->scratch, f->hparams, &w->limits, NULL);
     void *data = mem_map(f->scratch.n_bytes);
@@ -108,7 +108,7 @@ static void world_open(struct world *w, uint32_t n_threads, uint32_t block_size,
 }
 
 static void world_close(struct world *w) {
-    pool_destroy(w->forward.pool);
+    workers_destroy(w->forward.workers);
     kv_store_fini(&w->forward.kv);
     mem_unmap(w->forward.scratch.data, w->forward.scratch.n_bytes);
     free(w->table);

@@ -9,7 +9,10 @@
 #include "json_value.h"
 
 void render_init(struct render *r) {
-    *r = (struct render){.now = {.unix_seconds = 1738324800}}; /* 2025-01-31T12:00:00 */
+    *r = (struct render){
+        .now = {.unix_seconds = 1738324800}, /* 2025-01-31T12:00:00 */
+        .limits = {.max_time_us = 2000000u * TEST_SLOWNESS},
+    };
     arena_init(&r->arena, 0);
     r->vars = chat_map(&r->arena);
     assert_non_null(r->vars);

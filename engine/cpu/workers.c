@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pool - see pool.h. The only file of the engine with atomics.
+ * workers - see workers.h. The only file of the engine with atomics.
  *
- * A job is one call of pool_for. Its fields are plain; two counters guard them:
+ * A job is one call of workers_for. Its fields are plain; two counters guard them:
  *
  *   n_unclaimed   items nobody has taken; a worker takes one by decrementing it
  *   n_unfinished  items not yet computed; whoever brings it to 0 ends the job
@@ -17,7 +17,7 @@
  * once more; the waker changes the counter, then looks for sleepers. Both need sequential
  * consistency, because each side's load must not pass its own store.
  */
-#include "cpu/pool.h"
+#include "cpu/workers.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -42,17 +42,17 @@ enum {
 };
 
 struct worker {
-    struct pool *pool;
+    struct workers *workers;
     uint32_t index;
     pthread_t thread;
 };
 
-struct pool {
+struct workers {
     uint32_t n_threads;
-    struct worker *workers; /* [n_threads]; [0] is the caller and has no thread */
+    struct worker *members; /* [n_threads]; [0] is the caller and has no thread */
 
     /* The job: written by the caller while n_unfinished == 0, read between claim and finish. */
-    pool_fn fn;
+    worker_fn fn;
     void *ctx;
     uint32_t n_items;
 
@@ -78,16 +78,16 @@ static inline void cpu_relax(void) {
 #endif
 
 /* Takes one item of the current job, if there is one. */
-static bool claim(struct pool *pool, uint32_t *ret_item) {
+static bool claim(struct workers *workers, uint32_t *ret_item) {
     /* relaxed: only a guess for the exchange below, which decides */
-    unsigned n_left = atomic_load_explicit(&pool->n_unclaimed, memory_order_relaxed);
+    unsigned n_left = atomic_load_explicit(&workers->n_unclaimed, memory_order_relaxed);
 
     while (n_left > 0) {
-        /* acquire: pairs with the publication in pool_for, the job's fields are visible after
+        /* acquire: pairs with the publication in workers_for, the job's fields are visible after
            it; relaxed on failure, where nothing was taken and nothing is read */
-        if (atomic_compare_exchange_weak_explicit(&pool->n_unclaimed, &n_left, n_left - 1,
+        if (atomic_compare_exchange_weak_explicit(&workers->n_unclaimed, &n_left, n_left - 1,
                                                   memory_order_acquire, memory_order_relaxed)) {
-            *ret_item = pool->n_items - n_left;
+            *ret_item = workers->n_items - n_left;
             return true;
         }
     }
@@ -95,47 +95,47 @@ static bool claim(struct pool *pool, uint32_t *ret_item) {
 }
 
 /* Counts one item as computed and ends the job if it was the last. */
-static void finish(struct pool *pool) {
+static void finish(struct workers *workers) {
     /* seq_cst: releases the item's results to the caller, takes part in the release sequence of
        the others', and must not be passed by the load of caller_sleeps */
-    if (atomic_fetch_sub(&pool->n_unfinished, 1) > 1)
+    if (atomic_fetch_sub(&workers->n_unfinished, 1) > 1)
         return;
 
     /* seq_cst: the other half of the handshake in wait_done */
-    if (!atomic_load(&pool->caller_sleeps))
+    if (!atomic_load(&workers->caller_sleeps))
         return;
-    pthread_mutex_lock(&pool->lock);
-    pthread_cond_signal(&pool->done);
-    pthread_mutex_unlock(&pool->lock);
+    pthread_mutex_lock(&workers->lock);
+    pthread_cond_signal(&workers->done);
+    pthread_mutex_unlock(&workers->lock);
 }
 
-static void run_items(struct pool *pool, uint32_t worker) {
+static void run_items(struct workers *workers, uint32_t worker) {
     uint32_t item;
 
-    while (claim(pool, &item)) {
-        pool->fn(pool->ctx, item, worker);
-        finish(pool);
+    while (claim(workers, &item)) {
+        workers->fn(workers->ctx, item, worker);
+        finish(workers);
     }
 }
 
 /* What a worker waits for: items, or the end. */
-static bool has_work(struct pool *pool) {
+static bool has_work(struct workers *workers) {
     /* seq_cst: the look after the announcement in sleep_until_work; elsewhere a hint */
-    return atomic_load(&pool->n_unclaimed) > 0 || atomic_load(&pool->stop);
+    return atomic_load(&workers->n_unclaimed) > 0 || atomic_load(&workers->stop);
 }
 
 /* What the caller waits for. */
-static bool is_done(struct pool *pool) {
+static bool is_done(struct workers *workers) {
     /* seq_cst: acquires the results of every item, and is the look after the announcement */
-    return atomic_load(&pool->n_unfinished) == 0;
+    return atomic_load(&workers->n_unfinished) == 0;
 }
 
-static bool spin_until(struct pool *pool, bool (*ready)(struct pool *pool)) {
+static bool spin_until(struct workers *workers, bool (*ready)(struct workers *workers)) {
     const uint64_t end_ns = clock_now_ns() + SPIN_NS;
 
     do {
         for (int i = 0; i < RELAXES_PER_LOOK; i++) {
-            if (ready(pool))
+            if (ready(workers))
                 return true;
             cpu_relax();
         }
@@ -143,75 +143,75 @@ static bool spin_until(struct pool *pool, bool (*ready)(struct pool *pool)) {
     return false;
 }
 
-static void sleep_until_work(struct pool *pool) {
-    pthread_mutex_lock(&pool->lock);
-    atomic_fetch_add(&pool->n_sleeping, 1); /* seq_cst: announced before has_work looks */
-    while (!has_work(pool))
-        pthread_cond_wait(&pool->work, &pool->lock);
+static void sleep_until_work(struct workers *workers) {
+    pthread_mutex_lock(&workers->lock);
+    atomic_fetch_add(&workers->n_sleeping, 1); /* seq_cst: announced before has_work looks */
+    while (!has_work(workers))
+        pthread_cond_wait(&workers->work, &workers->lock);
     /* relaxed: an announcement that stands too long only costs the caller a signal */
-    atomic_fetch_sub_explicit(&pool->n_sleeping, 1, memory_order_relaxed);
-    pthread_mutex_unlock(&pool->lock);
+    atomic_fetch_sub_explicit(&workers->n_sleeping, 1, memory_order_relaxed);
+    pthread_mutex_unlock(&workers->lock);
 }
 
-static void wait_done(struct pool *pool) {
-    if (spin_until(pool, is_done))
+static void wait_done(struct workers *workers) {
+    if (spin_until(workers, is_done))
         return;
 
-    pthread_mutex_lock(&pool->lock);
-    atomic_store(&pool->caller_sleeps, true); /* seq_cst: announced before is_done looks */
-    while (!is_done(pool))
-        pthread_cond_wait(&pool->done, &pool->lock);
+    pthread_mutex_lock(&workers->lock);
+    atomic_store(&workers->caller_sleeps, true); /* seq_cst: announced before is_done looks */
+    while (!is_done(workers))
+        pthread_cond_wait(&workers->done, &workers->lock);
     /* relaxed: an announcement that stands too long only costs a signal */
-    atomic_store_explicit(&pool->caller_sleeps, false, memory_order_relaxed);
-    pthread_mutex_unlock(&pool->lock);
+    atomic_store_explicit(&workers->caller_sleeps, false, memory_order_relaxed);
+    pthread_mutex_unlock(&workers->lock);
 }
 
-static void wake_workers(struct pool *pool, uint32_t n_wanted) {
+static void wake_workers(struct workers *workers, uint32_t n_wanted) {
     /* seq_cst: must come after the publication (or stop) that the sleepers will look for */
-    const unsigned n_sleeping = atomic_load(&pool->n_sleeping);
+    const unsigned n_sleeping = atomic_load(&workers->n_sleeping);
     if (n_sleeping == 0)
         return;
 
-    pthread_mutex_lock(&pool->lock);
+    pthread_mutex_lock(&workers->lock);
     if (n_wanted >= n_sleeping)
-        pthread_cond_broadcast(&pool->work);
+        pthread_cond_broadcast(&workers->work);
     else
         for (uint32_t i = 0; i < n_wanted; i++)
-            pthread_cond_signal(&pool->work);
-    pthread_mutex_unlock(&pool->lock);
+            pthread_cond_signal(&workers->work);
+    pthread_mutex_unlock(&workers->lock);
 }
 
 static void *worker_main(void *arg) {
     const struct worker *worker = arg;
-    struct pool *pool = worker->pool;
+    struct workers *workers = worker->workers;
 
     /* relaxed: stop carries no data with it */
-    while (!atomic_load_explicit(&pool->stop, memory_order_relaxed)) {
-        run_items(pool, worker->index);
-        if (!spin_until(pool, has_work))
-            sleep_until_work(pool);
+    while (!atomic_load_explicit(&workers->stop, memory_order_relaxed)) {
+        run_items(workers, worker->index);
+        if (!spin_until(workers, has_work))
+            sleep_until_work(workers);
     }
     return NULL;
 }
 
-void pool_for(struct pool *pool, uint32_t n_items, pool_fn fn, void *ctx) {
-    if (pool->n_threads == 1 || n_items <= 1) {
+void workers_for(struct workers *workers, uint32_t n_items, worker_fn fn, void *ctx) {
+    if (workers->n_threads == 1 || n_items <= 1) {
         for (uint32_t i = 0; i < n_items; i++)
             fn(ctx, i, /* worker= */ 0);
         return;
     }
 
-    pool->fn = fn;
-    pool->ctx = ctx;
-    pool->n_items = n_items;
+    workers->fn = fn;
+    workers->ctx = ctx;
+    workers->n_items = n_items;
     /* relaxed: made visible by the publication that follows */
-    atomic_store_explicit(&pool->n_unfinished, n_items, memory_order_relaxed);
+    atomic_store_explicit(&workers->n_unfinished, n_items, memory_order_relaxed);
     /* seq_cst: publishes the job, and must not be passed by the load of n_sleeping */
-    atomic_store(&pool->n_unclaimed, n_items);
-    wake_workers(pool, n_items - 1);
+    atomic_store(&workers->n_unclaimed, n_items);
+    wake_workers(workers, n_items - 1);
 
-    run_items(pool, /* worker= */ 0);
-    wait_done(pool);
+    run_items(workers, /* worker= */ 0);
+    wait_done(workers);
 }
 
 /* Workers take no signals: they belong to the thread that runs the event loop. */
@@ -228,75 +228,76 @@ static int start_worker(struct worker *worker) {
     return -r;
 }
 
-static void stop_workers(struct pool *pool, uint32_t n_started) {
-    atomic_store(&pool->stop, true); /* seq_cst: before the load of n_sleeping */
-    wake_workers(pool, /* n_wanted= */ UINT32_MAX);
+static void stop_workers(struct workers *workers, uint32_t n_started) {
+    atomic_store(&workers->stop, true); /* seq_cst: before the load of n_sleeping */
+    wake_workers(workers, /* n_wanted= */ UINT32_MAX);
     for (uint32_t i = 1; i < n_started; i++)
-        (void)pthread_join(pool->workers[i].thread, NULL); /* it was created: joins */
+        (void)pthread_join(workers->members[i].thread, NULL); /* it was created: joins */
 }
 
-int pool_create(uint32_t n_threads, struct pool **ret_pool, struct error *reterr) {
+int workers_create(uint32_t n_threads, struct workers **ret_workers, struct error *reterr) {
     if (n_threads < 1 || n_threads > MAX_THREADS)
         return error_set_param(reterr, -EINVAL, "threads", "threads must be 1 to %d, not %u",
                                MAX_THREADS, n_threads);
 
-    struct pool *pool = mem_map(sizeof *pool); /* mapped, because it wants whole cache lines */
-    if (!pool)
-        return error_set(reterr, -ENOMEM, "out of memory for the worker pool");
+    struct workers *workers =
+        mem_map(sizeof *workers); /* mapped, because it wants whole cache lines */
+    if (!workers)
+        return error_set(reterr, -ENOMEM, "out of memory for the workers");
 
     int r = -ENOMEM;
-    pool->n_threads = n_threads;
-    pool->workers = mem_alloc_zero(n_threads, sizeof *pool->workers);
-    if (!pool->workers)
-        goto free_pool;
+    workers->n_threads = n_threads;
+    workers->members = mem_alloc_zero(n_threads, sizeof *workers->members);
+    if (!workers->members)
+        goto free_struct;
 
-    r = -pthread_mutex_init(&pool->lock, NULL);
+    r = -pthread_mutex_init(&workers->lock, NULL);
     if (r < 0)
         goto free_workers;
-    r = -pthread_cond_init(&pool->work, NULL);
+    r = -pthread_cond_init(&workers->work, NULL);
     if (r < 0)
         goto fini_lock;
-    r = -pthread_cond_init(&pool->done, NULL);
+    r = -pthread_cond_init(&workers->done, NULL);
     if (r < 0)
         goto fini_work;
 
     for (uint32_t i = 1; i < n_threads; i++) {
-        pool->workers[i] = (struct worker){.pool = pool, .index = i};
-        r = start_worker(&pool->workers[i]);
+        workers->members[i] = (struct worker){.workers = workers, .index = i};
+        r = start_worker(&workers->members[i]);
         if (r < 0) {
-            stop_workers(pool, i);
+            stop_workers(workers, i);
             goto fini_done;
         }
     }
 
-    *ret_pool = pool;
+    *ret_workers = workers;
     return 0;
 
 fini_done:
-    pthread_cond_destroy(&pool->done);
+    pthread_cond_destroy(&workers->done);
 fini_work:
-    pthread_cond_destroy(&pool->work);
+    pthread_cond_destroy(&workers->work);
 fini_lock:
-    pthread_mutex_destroy(&pool->lock);
+    pthread_mutex_destroy(&workers->lock);
 free_workers:
-    mem_free(pool->workers);
-free_pool:
-    mem_unmap(pool, sizeof *pool);
+    mem_free(workers->members);
+free_struct:
+    mem_unmap(workers, sizeof *workers);
     return error_set(reterr, r, "cannot start %u compute threads: %s", n_threads, strerror(-r));
 }
 
-void pool_destroy(struct pool *pool) {
-    if (!pool)
+void workers_destroy(struct workers *workers) {
+    if (!workers)
         return;
 
-    stop_workers(pool, pool->n_threads);
-    pthread_cond_destroy(&pool->done);
-    pthread_cond_destroy(&pool->work);
-    pthread_mutex_destroy(&pool->lock);
-    mem_free(pool->workers);
-    mem_unmap(pool, sizeof *pool);
+    stop_workers(workers, workers->n_threads);
+    pthread_cond_destroy(&workers->done);
+    pthread_cond_destroy(&workers->work);
+    pthread_mutex_destroy(&workers->lock);
+    mem_free(workers->members);
+    mem_unmap(workers, sizeof *workers);
 }
 
-uint32_t pool_n_threads(const struct pool *pool) {
-    return pool->n_threads;
+uint32_t workers_n_threads(const struct workers *workers) {
+    return workers->n_threads;
 }
