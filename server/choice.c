@@ -82,15 +82,6 @@ void gen_write_stop_reason(struct buf *out, const struct choice *choice) {
 
 /* ---- scores of prompt tokens ---- */
 
-/* A score as it is kept until the reply: the event's own lives shorter. */
-struct kept_score {
-    token_id token;
-    float logprob;
-    uint32_t rank;
-    uint32_t n_top;
-    struct token_logprob top[SAMPLING_MAX_LOGPROBS]; /* n_top, best first */
-};
-
 /* The one that is scored for all choices of its prompt. */
 static const struct choice *first_of_prompt(const struct choice *choice) {
     return choice - choice->index % (uint32_t)choice->gen->request.n;
@@ -112,37 +103,37 @@ static void write_prompt_score(struct buf *out, const struct tokenizer *tokenize
 void gen_write_prompt_logprobs(struct buf *out, const struct choice *choice) {
     const struct generation *gen = choice->gen;
     const struct tokenizer *tokenizer = gen->x->server->service->tokenizer;
-    const uint32_t wanted = (uint32_t)gen->request.prompt_logprobs;
     const struct buf *raw = &first_of_prompt(choice)->prompt_scores;
 
     buf_append_str(out, "[null");
-    for (size_t at = 0; at + sizeof(struct kept_score) <= raw->len;
-         at += sizeof(struct kept_score)) {
-        struct kept_score score;
+    for (size_t at = 0; at < raw->len;) {
+        struct token_score score;
         memcpy(&score, raw->data + at, sizeof score);
+        at += sizeof score;
         buf_append_str(out, ",{");
         write_prompt_score(out, tokenizer, score.token, score.logprob, score.rank);
-        for (uint32_t i = 0; i < score.n_top && i < wanted; i++) {
-            if (score.top[i].token == score.token)
+        for (uint32_t i = 0; i < score.n_top; i++) {
+            struct token_logprob top;
+            memcpy(&top, raw->data + at, sizeof top);
+            at += sizeof top;
+            if (top.token == score.token)
                 continue;
             buf_append_char(out, ',');
-            write_prompt_score(out, tokenizer, score.top[i].token, score.top[i].logprob, i + 1);
+            write_prompt_score(out, tokenizer, top.token, top.logprob, i + 1);
         }
         buf_append_char(out, '}');
     }
     buf_append_char(out, ']');
 }
 
-static void keep_score(struct buf *scores, const struct token_score *score) {
-    struct kept_score kept = {
-        .token = score->token,
-        .logprob = score->logprob,
-        .rank = score->rank,
-        .n_top = score->n_top < SAMPLING_MAX_LOGPROBS ? score->n_top : SAMPLING_MAX_LOGPROBS,
-    };
-    for (uint32_t i = 0; i < kept.n_top; i++)
-        kept.top[i] = score->top[i];
-    buf_append(scores, &kept, sizeof kept);
+/* Keeps a score for gen_write_prompt_logprobs: itself, and behind it the wanted ones of its top. */
+static void keep_prompt_score(struct choice *choice, const struct token_score *score) {
+    const uint32_t wanted = (uint32_t)choice->gen->request.prompt_logprobs;
+    struct token_score kept = *score;
+    kept.n_top = score->n_top < wanted ? score->n_top : wanted;
+    kept.top = NULL; /* goes with the event */
+    buf_append(&choice->prompt_scores, &kept, sizeof kept);
+    buf_append(&choice->prompt_scores, score->top, kept.n_top * sizeof *score->top);
 }
 
 static void take_scores(struct choice *choice, const struct scheduler_event *event) {
@@ -154,7 +145,7 @@ static void take_scores(struct choice *choice, const struct scheduler_event *eve
             continue; /* computed again after a preemption */
         choice->n_scored++;
         if (gen->request.prompt_logprobs >= 0 && first_of_prompt(choice) == choice)
-            keep_score(&choice->prompt_scores, score);
+            keep_prompt_score(choice, score);
         if (gen->request.echo && gen->request.n_logprobs >= 0)
             gen->api->add_logprob(choice, score->token, &score->logprob, score->top, score->n_top);
     }

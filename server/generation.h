@@ -60,8 +60,8 @@ struct choice {
     struct buf delta;    /* text since the last chunk; whole: all of it */
     struct buf id_items; /* return_token_ids: ids as JSON items, as delta */
     struct logprob_items logprobs;
-    struct buf prompt_scores; /* prompt_logprobs, first choice of a prompt: struct kept_score each;
-                                 JSON is made of them with the response */
+    struct buf prompt_scores; /* prompt_logprobs, first choice of a prompt: a token_score and its
+                                 tops each; JSON is made of them with the response */
     uint32_t n_scored;        /* prompt rows whose score was taken */
     uint64_t text_offset;     /* characters, of the next logprobs entry */
 

@@ -522,17 +522,21 @@ static void test_connections_are_capped(void **state) {
     (void)state;
     struct fixture *f = fixture_start(&(struct fixture_options){.max_connections = 3});
     int fds[3];
-    while (metric(f, "kvasir_http_connections") > 1) /* those of the fixture are not closed yet */
-        pause_ms(1);
-    pause_ms(1000); /* until the connection that saw the service is gone, on a busy machine too */
-    for (int i = 0; i < 3; i++)
-        fds[i] = fixture_connect(f);
-    pause_ms(50);
+    struct response response;
+    bool alone = false;
+    fds[0] = fixture_connect(f);
+    while (!alone) { /* until the fixture's own connections are closed */
+        client_send(fds[0], "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n", 42);
+        assert_true(client_read(fds[0], &response, false));
+        alone = strstr(response.body, "\nkvasir_http_connections 1\n") != NULL;
+        response_free(&response);
+    }
+    fds[1] = fixture_connect(f);
+    fds[2] = fixture_connect(f);
     const int extra = fixture_connect(f);
     assert_true(client_at_end(extra, 2000));
     (void)close(extra); /* refused */
     client_send(fds[0], "GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n", 39);
-    struct response response;
     assert_true(client_read(fds[0], &response, false));
     assert_int_equal(response.status, 200);
     response_free(&response);
