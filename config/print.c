@@ -40,7 +40,7 @@ static void append_value(const struct option *row, const struct buf *value, stru
     const char *plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./,-";
     const char *text = value->data ? value->data : "";
     const bool is_text = row->type == OPTION_STRING || row->type == OPTION_LIST;
-    if (!is_text || (strspn(text, plain) == value->len && text[0] != '-' && text[0] != '.'))
+    if (!is_text || (strspn(text, plain) == value->len && !strchr("-.,", text[0])))
         buf_append(out, text, value->len);
     else
         append_quoted(out, value);
